@@ -1,0 +1,1 @@
+"""The party node: identity, policy, sessions over gRPC, jobs, datasets and the command line."""
