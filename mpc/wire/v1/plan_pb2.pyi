@@ -39,15 +39,17 @@ class Party(_message.Message):
     def __init__(self, name: _Optional[str] = ..., signing_key: _Optional[bytes] = ..., role: _Optional[str] = ..., input: _Optional[_Union[Input, _Mapping]] = ...) -> None: ...
 
 class Input(_message.Message):
-    __slots__ = ("dataset", "keys", "normalizer", "columns", "max_rows")
+    __slots__ = ("dataset", "keys", "normalizer", "columns", "max_rows", "min_rows")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     NORMALIZER_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    MIN_ROWS_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     keys: _containers.RepeatedScalarFieldContainer[str]
     normalizer: str
     columns: _containers.RepeatedScalarFieldContainer[str]
     max_rows: int
-    def __init__(self, dataset: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., normalizer: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., max_rows: _Optional[int] = ...) -> None: ...
+    min_rows: int
+    def __init__(self, dataset: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., normalizer: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., max_rows: _Optional[int] = ..., min_rows: _Optional[int] = ...) -> None: ...
