@@ -23,9 +23,7 @@ WINDOW = 8
 
 
 def _first_head(session_id: bytes, sender: int, receiver: int, lane: str) -> bytes:
-    return labelled_hash(
-        "lane", session_id, bytes([sender]), bytes([receiver]), lane.encode()
-    )
+    return labelled_hash("lane", session_id, bytes([sender]), bytes([receiver]), lane.encode())
 
 
 def _next_head(head: bytes, frame: Frame) -> bytes:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from mpc.curve25519 import public_key as session_public_key
 from mpc.curve25519 import shared_secret
-
 from mpc.errors import Malformed
 from mpc.hashing import derive_key, labelled_hash
 from mpc.secret import Secret
@@ -79,9 +78,7 @@ def open_session(
     return Session(session_id, plan, me, pair_keys)
 
 
-def make_receipt(
-    session: Session, peer: str, transcript: bytes, signing_secret: bytes
-) -> Receipt:
+def make_receipt(session: Session, peer: str, transcript: bytes, signing_secret: bytes) -> Receipt:
     """What this party says passed between it and ``peer``."""
     receipt = Receipt(
         session_id=session.id,

@@ -196,9 +196,7 @@ def _refuse_repeats(tag_array: Tags, code: str) -> None:
         raise Malformed(code)
 
 
-def _refuse_reflections(
-    peer: str, own: NDArray[np.uint8], theirs: NDArray[np.uint8]
-) -> None:
+def _refuse_reflections(peer: str, own: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> None:
     """A peer that sends our own points back as its items would test our items against our items."""
     if np.isin(_as_strings(theirs), _as_strings(own)).any():
         raise PeerFault(peer, "point-reflected")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpc.errors import Malformed
 from mpc.wire.v1.session_pb2 import Block
-from protocols.errors import blame
+from protocols.errors import PeerFault, blame
 from protocols.role import Steps, receive, send
 
 BLOCK_BYTES = 256 << 10
@@ -84,15 +84,24 @@ class Reader:
         if block.count == 0 and self._count > 0:
             raise Malformed("block-empty")
 
+    def take(self, count: int) -> Steps[NDArray[np.uint8]]:
+        """Exactly ``count`` elements, in blocks that end where these end."""
+        elements = np.empty((count, self._width), dtype=np.uint8)
+        filled = 0
+        while filled < count:
+            block = yield from self.next()
+            if filled + len(block) > count:
+                raise PeerFault(self._sender, "block-boundary")
+            elements[filled : filled + len(block)] = block
+            filled += len(block)
+        return elements
+
     def rest(self) -> Steps[NDArray[np.uint8]]:
         """Everything that is still to come, as one array uint8[count, width]."""
-        first = self._received
-        elements = np.empty((self._count - first, self._width), dtype=np.uint8)
-        while not self.done:
-            position = self._received - first
-            block = yield from self.next()
-            elements[position : position + len(block)] = block
-        return elements
+        missing = self._count - self._received
+        if not missing and not self.done:
+            return (yield from self.next())
+        return (yield from self.take(missing))
 
 
 def send_vector(to: str, lane: str, elements: NDArray[np.uint8]) -> Steps[None]:

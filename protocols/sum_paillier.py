@@ -1,0 +1,343 @@
+"""sum.paillier: the total of several contributors' amounts for each key of the querier's list.
+
+The querier sends its key list. For each key, contributors first send whether they hold it: only
+keys that at least ``floor`` of them hold are summed, the others are withheld. Everything a
+contributor sends is packed, masked against the other contributors' masks (``mpc.masking``) and
+encrypted under the querier's key (``mpc.paillier``); the aggregator, a contributor itself,
+multiplies the ciphertexts, re-randomises the products and passes them on. So the aggregator sees
+ciphertexts alone, and the querier sums alone; together the two see sums still, because the masks
+of two or more other contributors do not cancel.
+
+Adversary: semi-honest parties; every message is validated. A contributor that lies about its own
+amounts changes the sums by as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc import paillier
+from mpc.errors import Malformed
+from mpc.keyed_digests import DIGEST_BYTES, keyed_digests
+from mpc.masking import StreamName, mask_plaintexts
+from mpc.packing import Packing
+from mpc.paillier_keys import PublicKey, check_modulus, generate
+from mpc.prg import SEED_BYTES, expand, permutation
+from mpc.wire.v1.sum_paillier_pb2 import KeyListSize, PaillierModulus, SumPaillierParameters
+from protocols import sum_terms as terms
+from protocols.errors import PeerFault, blame
+from protocols.match import check_own_size
+from protocols.plan import Plan
+from protocols.role import Steps, compute, draw, each, fork, read, receive, report, send
+from protocols.session import Session
+from protocols.spec import Adversary, Spec
+from protocols.stream import Reader, Writer, receive_vector, send_vector
+from protocols.sum_terms import AGGREGATOR, CONTRIBUTOR, QUERIER, contributors
+
+BLOCK = 128
+"""Ciphertexts in one piece of work: about half a second, and less than a block on the wire."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """For each distinct key of the querier's list, in its order.
+
+    ``contributors`` int64[n]; ``totals`` exact integers in minor units, ``None`` where withheld.
+    A contributor's own result has neither, only how many keys were asked and how many passed.
+    """
+
+    contributors: NDArray[np.int64] | None
+    totals: tuple[int | None, ...] | None
+    keys: int
+    passed: int
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One vector that the contributors sum: its name, its layout, how many values it has."""
+
+    step: str
+    packing: Packing
+    count: int
+
+    @property
+    def ciphertexts(self) -> int:
+        return self.packing.plaintexts(self.count)
+
+    def blocks(self) -> range:
+        return range(-(-self.ciphertexts // BLOCK))
+
+    def size(self, block: int) -> int:
+        return min(BLOCK, self.ciphertexts - block * BLOCK)
+
+    def values(self, values: NDArray[np.int64], block: int) -> NDArray[np.int64]:
+        width = BLOCK * self.packing.slots
+        return values[block * width : (block + 1) * width]
+
+
+def _passes(plan: Plan, params: SumPaillierParameters) -> Callable[[str, int], _Pass]:
+    members = len(contributors(plan))
+    layouts = {
+        "indicators": Packing.for_sum(params.key_bits, members, value_bits=1, signed=False),
+        "amounts": Packing.for_sum(params.key_bits, members, value_bits=params.value_bits),
+    }
+    return lambda step, count: _Pass(step, layouts[step], count)
+
+
+# The querier
+
+
+def querier(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
+    plan = session.plan
+    members = contributors(plan)
+    made = _passes(plan, params)
+    items: NDArray[np.uint8] = yield from read("items")
+    check_own_size(session, len(items))
+    seed = yield from draw(SEED_BYTES)
+    yield from report("keys", 0, 1)
+    private = yield from compute(_make_key, params.key_bits, expand(seed, "sum/key", count=32))
+    order = permutation(seed, "sum/order", count=len(items))
+    asked = keyed_digests(items[order], session.public_key("key-list"))
+    yield from report("keys", 1, 1)
+    yield from each([_open(name, private.n, asked) for name in members])
+
+    blinding = expand(seed, "sum/blinding", count=32)
+    first = made("indicators", len(asked))
+    counts = (yield from _collect(session, private, blinding, first)).astype(np.int64)
+    if len(counts) and counts.max() > len(members):
+        raise PeerFault(members[0], "count-too-high")
+    passing = counts >= params.floor
+    bitmap = np.packbits(passing, bitorder="little").reshape(-1, 1)
+    yield from each([send_vector(name, "passing", bitmap) for name in members])
+    second = made("amounts", int(passing.sum()))
+    sums = yield from _collect(session, private, blinding, second)
+
+    contributed = np.empty(len(items), dtype=np.int64)
+    contributed[order] = counts
+    totals: list[int | None] = [None] * len(items)
+    for position, total in zip(order[passing].tolist(), sums.tolist(), strict=True):
+        totals[position] = total
+    return Sums(contributed, tuple(totals), len(items), second.count)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """The querier's key as bytes, for worker processes to decrypt with."""
+
+    n: int
+    factors: bytes
+
+    def __repr__(self) -> str:
+        return "_Key(…)"
+
+
+def _make_key(bits: int, seed: bytes) -> _Key:
+    private = generate(bits, seed)
+    return _Key(int(private.public.n), private.to_bytes())
+
+
+def _open(name: str, n: int, asked: NDArray[np.uint8]) -> Steps[None]:
+    modulus = n.to_bytes((n.bit_length() + 7) // 8, "big")
+    yield from send(name, "modulus", PaillierModulus(n=modulus))
+    yield from send(name, "keys", KeyListSize(count=len(asked)))
+    yield from send_vector(name, "keys", asked)
+
+
+def _collect(
+    session: Session, private: _Key, blinding: bytes, made: _Pass
+) -> Steps[NDArray[np.object_]]:
+    """The sums of one pass, Python integers in object[count]."""
+    members = contributors(session.plan)
+    aggregator = members[0]
+    width = 2 * private.n.bit_length() // 8
+    reader = Reader(aggregator, made.step, width, made.ciphertexts)
+    plaintexts: list[int] = []
+    for block in made.blocks():
+        ciphertexts = yield from reader.take(made.size(block))
+        with blame(aggregator):
+            plaintexts += yield from compute(
+                paillier.decrypt_block,
+                private.factors,
+                expand(blinding, made.step, block.to_bytes(8, "big"), count=32),
+                ciphertexts.tobytes(),
+                len(ciphertexts),
+            )
+        yield from report(made.step, len(plaintexts), made.ciphertexts)
+    if not made.ciphertexts:
+        yield from reader.rest()
+    with blame(aggregator):
+        return made.packing.unpack(plaintexts, made.count, len(members))
+
+
+# The contributors
+
+
+@dataclass(frozen=True)
+class _Contribution:
+    """What a contributor needs for every block."""
+
+    public: PublicKey
+    seed: bytes
+    ciphertexts: int
+    position: int
+    pair_keys: Mapping[int, bytes]
+
+    def __repr__(self) -> str:
+        return "_Contribution(…)"
+
+
+def contributor(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
+    """Both contributors and the aggregator, who is one of them."""
+    plan = session.plan
+    made = _passes(plan, params)
+    digests: NDArray[np.uint8]
+    amounts: NDArray[np.int64]
+    digests, amounts = yield from read("amounts")
+    check_own_size(session, len(digests))
+    public = yield from _receive_modulus(plan.querier, params.key_bits)
+    asked = yield from _receive_keys(session)
+    places = yield from compute(_locate, asked, digests, session.public_key("key-list"))
+    held = places >= 0
+    values = np.zeros(len(asked), dtype=np.int64)
+    values[held] = amounts[places[held]]
+
+    first = made("indicators", len(asked))
+    contribution = _Contribution(
+        public=public,
+        seed=(yield from draw(SEED_BYTES)),
+        # The table of powers is made for the whole job, which the floor may shorten.
+        ciphertexts=first.ciphertexts + made("amounts", len(asked)).ciphertexts,
+        position=plan.position(session.me) - 1,
+        pair_keys={
+            plan.position(name) - 1: session.pair_key(name, "masks")
+            for name in contributors(plan)
+            if name != session.me
+        },
+    )
+    yield from _contribute(session, contribution, held.astype(np.int64), first, 0)
+    bitmap = yield from receive_vector(plan.querier, "passing", 1, -(-len(asked) // 8))
+    bits = np.unpackbits(bitmap.ravel(), bitorder="little")
+    if bits[len(asked) :].any():
+        raise PeerFault(plan.querier, "passing-padding")
+    passing = bits[: len(asked)].astype(bool)
+    second = made("amounts", int(passing.sum()))
+    offset = len(first.blocks())
+    yield from _contribute(session, contribution, values[passing], second, offset)
+    return Sums(None, None, len(asked), second.count)
+
+
+def _receive_modulus(querier: str, bits: int) -> Steps[PublicKey]:
+    message = yield from receive(querier, "modulus", PaillierModulus)
+    with blame(querier):
+        if len(message.n) != bits // 8:
+            raise Malformed("modulus-size")
+        return (yield from compute(check_modulus, int.from_bytes(message.n, "big"), bits))
+
+
+def _receive_keys(session: Session) -> Steps[NDArray[np.uint8]]:
+    querier = session.plan.querier
+    size = yield from receive(querier, "keys", KeyListSize)
+    if not session.plan.min_rows(querier) <= size.count <= session.plan.max_rows(querier):
+        raise PeerFault(querier, "set-outside-plan")
+    asked = yield from receive_vector(querier, "keys", DIGEST_BYTES, size.count)
+    if len(np.unique(_as_strings(asked))) != len(asked):
+        raise PeerFault(querier, "key-repeated")
+    return asked
+
+
+def _as_strings(digests: NDArray[np.uint8]) -> NDArray[np.bytes_]:
+    return np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").ravel()
+
+
+def _locate(asked: NDArray[np.uint8], digests: NDArray[np.uint8], key: bytes) -> NDArray[np.int64]:
+    """Where each asked key stands in ``digests``, int64[len(asked)], -1 where it does not."""
+    own = _as_strings(keyed_digests(digests, key))
+    places = np.full(len(asked), -1, dtype=np.int64)
+    _, in_asked, in_own = np.intersect1d(_as_strings(asked), own, return_indices=True)
+    places[in_asked] = in_own
+    return places
+
+
+def _contribute(
+    session: Session,
+    contribution: _Contribution,
+    values: NDArray[np.int64],
+    made: _Pass,
+    offset: int,
+) -> Steps[None]:
+    """Sends this party's part of one pass, or adds up everybody's where it is the aggregator."""
+    members = contributors(session.plan)
+    aggregating = session.me == members[0]
+    width = contribution.public.width
+    target = session.plan.querier if aggregating else members[0]
+    writer = Writer(target, made.step, width, made.ciphertexts)
+    readers = {
+        name: Reader(name, made.step, width, made.ciphertexts)
+        for name in (members[1:] if aggregating else ())
+    }
+    for block in made.blocks():
+        work = compute(
+            encrypt_part, contribution, made.packing, made.values(values, block),
+            StreamName(made.step, 0, block), offset + block,
+        )  # fmt: skip
+        takes = [reader.take(made.size(block)) for reader in readers.values()]
+        part, *others = yield from fork(work, *takes)
+        if aggregating:
+            part = yield from _aggregate(
+                contribution, part, dict(zip(readers, others, strict=True)), offset + block
+            )
+        yield from writer.write(np.frombuffer(part, dtype=np.uint8).reshape(-1, width))
+        yield from report(made.step, block * BLOCK + made.size(block), made.ciphertexts)
+    if not made.ciphertexts:
+        for reader in readers.values():
+            yield from reader.rest()
+        yield from writer.write(np.empty((0, width), dtype=np.uint8))
+
+
+def encrypt_part(
+    contribution: _Contribution,
+    packing: Packing,
+    values: NDArray[np.int64],
+    name: StreamName,
+    block: int,
+) -> bytes:
+    """One block of a contributor's values: packed, masked, encrypted."""
+    c = contribution
+    masked = mask_plaintexts(packing.pack(values), c.position, c.pair_keys, packing.row_bits, name)
+    return paillier.encrypt_block(c.public, c.seed, c.ciphertexts, True, block, masked)
+
+
+def _aggregate(
+    contribution: _Contribution, own: bytes, others: Mapping[str, NDArray[np.uint8]], block: int
+) -> Steps[bytes]:
+    """The position-by-position sum of all parts, under randomness that no contributor knows."""
+    total = own
+    for name, part in others.items():
+        with blame(name):
+            total = yield from compute(
+                paillier.add_block, contribution.public, total, part.tobytes(), len(part)
+            )
+    c = contribution
+    return (
+        yield from compute(
+            paillier.rerandomise_block, c.public, c.seed, c.ciphertexts, True, block, total
+        )
+    )
+
+
+SPEC = Spec(
+    name="sum.paillier",
+    revision=1,
+    summary="exact totals by Paillier encryption with cancelling masks",
+    adversary=Adversary.SEMI_HONEST,
+    parse=terms.parse,
+    check=terms.check,
+    roles={QUERIER: querier, AGGREGATOR: contributor, CONTRIBUTOR: contributor},
+    reveals=terms.reveals,
+    output_to=terms.output_to,
+    cohort=terms.cohort,
+)
