@@ -10,14 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mpc.curve25519 import POINT_BYTES, tag_bytes
 from mpc.errors import Malformed
-from mpc.wire import decode
+from mpc.wire import decode, encode
 from mpc.wire.v1.psi_ecdh_pb2 import PsiEcdhParameters
-from protocols.match import Matches, Terms, match
+from protocols.errors import Misuse
+from protocols.match import SECONDS_AN_ITEM, Matches, Terms, match
 from protocols.plan import Plan
 from protocols.role import Steps, read
 from protocols.session import Session
-from protocols.spec import Adversary, Learned, Reveal, Spec
+from protocols.spec import (
+    Adversary,
+    Cost,
+    Draft,
+    Learned,
+    Request,
+    Reveal,
+    Spec,
+    Table,
+    option,
+)
 
 QUERIER, HOLDER = "querier", "holder"
 
@@ -29,6 +41,20 @@ class Intersection:
     rows: NDArray[np.int64] | None
     count: int | None
     peer_rows: int
+
+
+def draft(request: Request) -> Draft:
+    if len(request.theirs) != 1:
+        raise Misuse("psi-parties", "psi is between two parties: name one with --with")
+    reveal = option(request, "reveal", "rows", ("rows", "count"))
+    to = option(request, "to", "me", ("me", "both"))
+    params = PsiEcdhParameters(
+        reveal=PsiEcdhParameters.Reveal.Value(f"REVEAL_{reveal.upper()}"),
+        to_both=to == "both",
+        statistical_bits=option(request, "statistical_bits", 40),
+    )
+    min_rows = option(request, "min_rows", 1)
+    return Draft((QUERIER, HOLDER), ((), ()), encode(params), min_rows)
 
 
 def parse(data: bytes) -> PsiEcdhParameters:
@@ -97,15 +123,33 @@ def cohort(plan: Plan, params: PsiEcdhParameters) -> int:
     return plan.min_rows(plan.querier)
 
 
+def cost(plan: Plan, params: PsiEcdhParameters) -> Cost:
+    rows = [plan.max_rows(name) for name in plan.names]
+    width = tag_bytes(rows[0], rows[1], params.statistical_bits)
+    echoed = sum(rows) if params.to_both else rows[0]
+    return Cost(POINT_BYTES * sum(rows) + width * echoed, sum(rows) * SECONDS_AN_ITEM)
+
+
+def table(result: Intersection, params: PsiEcdhParameters) -> Table:
+    notes = {"peer_rows": result.peer_rows, "matched": result.count or 0}
+    if result.rows is None:
+        return Table(None, {"count": [result.count]}, notes)
+    return Table(result.rows.tolist(), {}, notes)
+
+
 SPEC = Spec(
     name="psi.ecdh",
     revision=1,
     summary="private set intersection by X25519 Diffie-Hellman",
     adversary=Adversary.SEMI_HONEST,
+    options=frozenset({"reveal", "to", "min_rows", "statistical_bits"}),
+    draft=draft,
     parse=parse,
     check=check,
     roles={QUERIER: party, HOLDER: party},
     reveals=reveals,
     output_to=output_to,
     cohort=cohort,
+    cost=cost,
+    table=table,
 )

@@ -36,24 +36,10 @@ from protocols.role import Steps, compute, draw, each, fork, read, receive, repo
 from protocols.session import Session
 from protocols.spec import Adversary, Spec
 from protocols.stream import Reader, Writer, receive_vector, send_vector
-from protocols.sum_terms import AGGREGATOR, CONTRIBUTOR, QUERIER, contributors
+from protocols.sum_terms import AGGREGATOR, CONTRIBUTOR, QUERIER, Sums, contributors
 
 BLOCK = 128
 """Ciphertexts in one piece of work: about half a second, and less than a block on the wire."""
-
-
-@dataclass(frozen=True)
-class Sums:
-    """For each distinct key of the querier's list, in its order.
-
-    ``contributors`` int64[n]; ``totals`` exact integers in minor units, ``None`` where withheld.
-    A contributor's own result has neither, only how many keys were asked and how many passed.
-    """
-
-    contributors: NDArray[np.int64] | None
-    totals: tuple[int | None, ...] | None
-    keys: int
-    passed: int
 
 
 @dataclass(frozen=True)
@@ -80,12 +66,8 @@ class _Pass:
 
 
 def _passes(plan: Plan, params: SumPaillierParameters) -> Callable[[str, int], _Pass]:
-    members = len(contributors(plan))
-    layouts = {
-        "indicators": Packing.for_sum(params.key_bits, members, value_bits=1, signed=False),
-        "amounts": Packing.for_sum(params.key_bits, members, value_bits=params.value_bits),
-    }
-    return lambda step, count: _Pass(step, layouts[step], count)
+    packings = terms.layouts(plan, params)
+    return lambda step, count: _Pass(step, packings[step], count)
 
 
 # The querier
@@ -334,10 +316,14 @@ SPEC = Spec(
     revision=1,
     summary="exact totals by Paillier encryption with cancelling masks",
     adversary=Adversary.SEMI_HONEST,
+    options=frozenset({"amount", "floor", "decimals", "key_bits", "min_rows"}),
+    draft=terms.draft,
     parse=terms.parse,
     check=terms.check,
     roles={QUERIER: querier, AGGREGATOR: contributor, CONTRIBUTOR: contributor},
     reveals=terms.reveals,
     output_to=terms.output_to,
     cohort=terms.cohort,
+    cost=terms.cost,
+    table=terms.table,
 )

@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
 from mpc.errors import Malformed
-from mpc.wire import decode
+from mpc.money import from_minor_units
+from mpc.packing import Packing
+from mpc.wire import decode, encode
 from mpc.wire.v1.sum_paillier_pb2 import SumPaillierParameters
 from protocols.plan import Plan
-from protocols.spec import Learned, Reveal
+from protocols.errors import Misuse
+from protocols.spec import Cost, Draft, Learned, Request, Reveal, Table, option
+
+SECONDS_A_CIPHERTEXT = 6e-3
+"""Of one core at 3072 bits, for encrypting, adding and decrypting; see benchmarks/run.py."""
 
 QUERIER, AGGREGATOR, CONTRIBUTOR = "querier", "aggregator", "contributor"
 MOST_CONTRIBUTORS = 50
+
+
+@dataclass(frozen=True)
+class Sums:
+    """For each distinct key of the querier's list, in its order.
+
+    ``contributors`` int64[n]; ``totals`` exact integers in minor units, ``None`` where withheld.
+    A contributor's own result has neither, only how many keys were asked and how many passed.
+    """
+
+    contributors: NDArray[np.int64] | None
+    totals: tuple[int | None, ...] | None
+    keys: int
+    passed: int
+
+
+def draft(request: Request) -> Draft:
+    others = len(request.theirs)
+    if not 2 <= others <= MOST_CONTRIBUTORS:
+        text = f"a sum takes 2 to {MOST_CONTRIBUTORS} contributors, not {others}: see --with"
+        raise Misuse("sum-contributors", text)
+    amount = option(request, "amount", "")
+    if not amount:
+        raise Misuse("sum-amount", "name the column to add up with --amount")
+    for offer in request.theirs:
+        if amount not in offer.columns:
+            text = f"{offer.party} offers no column {amount!r} of {offer.dataset} for sum"
+            raise Misuse("sum-amount", text)
+    params = SumPaillierParameters(
+        key_bits=option(request, "key_bits", 3072, (2048, 3072, 4096)),
+        floor=option(request, "floor", min(3, others), range(1, others + 1)),
+        value_bits=64,
+        decimals=option(request, "decimals", 2, range(19)),
+    )
+    roles = (SECONDS_A_CIPHERTEXT = 6e-3
+"""Of one core at 3072 bits, for encrypting, adding and decrypting; see benchmarks/run.py."""
+
+QUERIER, AGGREGATOR, *[CONTRIBUTOR] * (others - 1))
+    columns = ((), *[(amount,)] * others)
+    return Draft(roles, columns, encode(params), option(request, "min_rows", 1))
 
 
 def parse(data: bytes) -> SumPaillierParameters:
@@ -53,6 +105,37 @@ def output_to(plan: Plan, params: SumPaillierParameters) -> tuple[str, ...]:
 def cohort(plan: Plan, params: SumPaillierParameters) -> int:
     """How many contributors stand behind every total."""
     return params.floor
+
+
+def layouts(plan: Plan, params: SumPaillierParameters) -> dict[str, Packing]:
+    """How each of the two passes packs its values into plaintexts."""
+    members = len(contributors(plan))
+    return {
+        "indicators": Packing.for_sum(params.key_bits, members, value_bits=1, signed=False),
+        "amounts": Packing.for_sum(params.key_bits, members, value_bits=params.value_bits),
+    }
+
+
+def cost(plan: Plan, params: SumPaillierParameters) -> Cost:
+    keys, members = plan.max_rows(plan.querier), len(contributors(plan))
+    ciphertexts = members * sum(
+        layout.plaintexts(keys) for layout in layouts(plan, params).values()
+    )
+    width = params.key_bits // 4
+    seconds = ciphertexts * SECONDS_A_CIPHERTEXT * (params.key_bits / 3072) ** 3
+    return Cost(ciphertexts * width + members * keys * 16, seconds + members)
+
+
+def table(result: Sums, params: SumPaillierParameters) -> Table:
+    notes = {"keys": result.keys, "passed": result.passed, "withheld": result.keys - result.passed}
+    if result.totals is None or result.contributors is None:
+        return Table(None, {}, notes)
+    totals = [
+        None if total is None else Decimal(from_minor_units(total, params.decimals))
+        for total in result.totals
+    ]
+    columns = {"total": totals, "contributors": result.contributors.tolist()}
+    return Table(range(result.keys), columns, notes)
 
 
 def reveals(plan: Plan, params: SumPaillierParameters) -> tuple[Reveal, ...]:
