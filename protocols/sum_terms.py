@@ -13,8 +13,8 @@ from mpc.money import from_minor_units
 from mpc.packing import Packing
 from mpc.wire import decode, encode
 from mpc.wire.v1.sum_paillier_pb2 import SumPaillierParameters
-from protocols.plan import Plan
 from protocols.errors import Misuse
+from protocols.plan import Plan
 from protocols.spec import Cost, Draft, Learned, Request, Reveal, Table, option
 
 SECONDS_A_CIPHERTEXT = 6e-3
@@ -56,10 +56,7 @@ def draft(request: Request) -> Draft:
         value_bits=64,
         decimals=option(request, "decimals", 2, range(19)),
     )
-    roles = (SECONDS_A_CIPHERTEXT = 6e-3
-"""Of one core at 3072 bits, for encrypting, adding and decrypting; see benchmarks/run.py."""
-
-QUERIER, AGGREGATOR, *[CONTRIBUTOR] * (others - 1))
+    roles = (QUERIER, AGGREGATOR, *[CONTRIBUTOR] * (others - 1))
     columns = ((), *[(amount,)] * others)
     return Draft(roles, columns, encode(params), option(request, "min_rows", 1))
 
