@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from gmpy2 import f_divmod, mpz  # type: ignore[import-untyped]
+from gmpy2 import f_divmod, mpz
 from numpy.typing import NDArray
 
 Pair = tuple[mpz, mpz]

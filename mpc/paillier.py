@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import gmpy2  # type: ignore[import-untyped]
+import gmpy2
 import numpy as np
 from gmpy2 import mpz
 

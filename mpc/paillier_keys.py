@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
-import gmpy2  # type: ignore[import-untyped]
+import gmpy2
 from gmpy2 import mpz
 
 from mpc.errors import Malformed

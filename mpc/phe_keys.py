@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gmpy2 import mpz  # type: ignore[import-untyped]
+from gmpy2 import mpz
 
 from mpc.errors import Malformed
 from mpc.paillier import check_ciphertexts
 from mpc.paillier_keys import PrivateKey, PublicKey, check_factors, check_modulus
 
 if TYPE_CHECKING:
-    from phe import (  # type: ignore[import-untyped]
+    from phe import (
         EncryptedNumber,
         PaillierPrivateKey,
         PaillierPublicKey,
