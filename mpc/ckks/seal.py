@@ -1,0 +1,186 @@
+"""SEAL's operations as the method uses them, every random one drawn from a seed.
+
+A SEAL context whose parameters carry a seeded generator factory draws everything from that seed,
+and each operation starts the stream anew. So a context serves *one* operation, and its 64-byte
+seed comes from :mod:`mpc.prg`. One seed for two operations would be fatal: what is published as
+the seed of a ciphertext's second component is the head of that very stream, and a secret key
+drawn from the same stream would begin with it.
+
+Residues leave through element access: saving knows named files only.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tenseal import sealapi
+
+from mpc.ckks.noise import slots_of
+from mpc.ckks.parameters import Parameters
+from mpc.ckks.wire import EXPANDER_SEED_BYTES, Residues, Seeded
+
+Slots = NDArray[np.complex128]
+
+
+def _checked(chosen: Any) -> Any:
+    context = sealapi.SEALContext(chosen, True, sealapi.SEC_LEVEL_TYPE.TC128)
+    if not context.parameters_set():
+        raise ValueError(f"SEAL refuses the parameters: {context.parameters_error_name()}")
+    return context
+
+
+def _choose(parameters: Parameters) -> Any:
+    chosen = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
+    chosen.set_poly_modulus_degree(parameters.degree)
+    chosen.set_coeff_modulus([sealapi.Modulus(prime) for prime in parameters.primes])
+    return chosen
+
+
+@lru_cache(maxsize=4)
+def shared_context(parameters: Parameters) -> Any:
+    """The context of everything that draws no randomness, kept for the life of the process."""
+    return _checked(_choose(parameters))
+
+
+def _words(seed: bytes) -> tuple[int, ...]:
+    if len(seed) != EXPANDER_SEED_BYTES:
+        raise ValueError(f"an expander's seed has {EXPANDER_SEED_BYTES} bytes, not {len(seed)}")
+    return struct.unpack("<8Q", seed)
+
+
+def _seeded_context(parameters: Parameters, seed: bytes) -> Any:
+    chosen = _choose(parameters)
+    chosen.set_random_generator(sealapi.Blake2xbPRNGFactory(_words(seed)))
+    return _checked(chosen)
+
+
+def _published(seed: bytes) -> bytes:
+    """The seed of c1 in what a context seeded with ``seed`` encrypts under a secret key."""
+    generator = sealapi.Blake2xbPRNG(_words(seed))
+    return struct.pack("<16I", *(generator.generate() for _ in range(EXPANDER_SEED_BYTES // 4)))
+
+
+def residues_of(ciphertext: Any, *shape: int) -> Residues:
+    """The first residues of a ciphertext's or key's data, uint64 of ``shape``."""
+    elements = ciphertext.dyn_array()
+    count = int(np.prod(shape))
+    values = map(elements.__getitem__, range(count))
+    return np.fromiter(values, dtype=np.uint64, count=count).reshape(shape)
+
+
+def encode(parameters: Parameters, slots: Slots | float, scale: float) -> Any:
+    """A plaintext at full modulus: complex128[N/2] slots, or one number in all of them."""
+    plain = sealapi.Plaintext()
+    # The binding wants a list; it would convert an array too, element by element and slower.
+    values = slots if isinstance(slots, float) else slots.tolist()
+    sealapi.CKKSEncoder(shared_context(parameters)).encode(values, scale, plain)
+    return plain
+
+
+# The key owner's operations.
+
+
+def secret_key(parameters: Parameters, seed: bytes) -> Any:
+    """A ternary secret drawn from ``seed`` (64 bytes)."""
+    return sealapi.KeyGenerator(_seeded_context(parameters, seed)).secret_key()
+
+
+def public_key(parameters: Parameters, secret: Any, seed: bytes) -> Seeded:
+    """A public key of ``secret`` with its errors drawn from ``seed``, another than the secret's."""
+    key = sealapi.PublicKey()
+    sealapi.KeyGenerator(_seeded_context(parameters, seed), secret).create_public_key(key)
+    primes = len(parameters.primes)
+    return Seeded(_published(seed), residues_of(key.data(), primes, parameters.degree))
+
+
+def encrypt_constant(parameters: Parameters, secret: Any, value: float, seed: bytes) -> Seeded:
+    """``value`` in all slots at the weights' scale and full modulus."""
+    plain = encode(parameters, float(value), 2.0**parameters.weight_scale_bits)
+    encrypted = sealapi.Ciphertext()
+    context = _seeded_context(parameters, seed)
+    sealapi.Encryptor(context, secret).encrypt_symmetric(plain, encrypted)
+    return Seeded(_published(seed), residues_of(encrypted, 2, parameters.degree))
+
+
+def decrypt(parameters: Parameters, secret: Any, ciphertexts: Sequence[Any]) -> Slots:
+    """All slots, complex128[len(ciphertexts), N/2]: raw, for the key's owner alone."""
+    context = shared_context(parameters)
+    decryptor, encoder = sealapi.Decryptor(context, secret), sealapi.CKKSEncoder(context)
+    plain, rows = sealapi.Plaintext(), []
+    for ciphertext in ciphertexts:
+        decryptor.decrypt(ciphertext, plain)
+        rows.append(encoder.decode_complex(plain))
+    return np.array(rows, dtype=np.complex128).reshape(len(rows), parameters.degree // 2)
+
+
+# A holder's operations, in the order in which it uses them.
+
+
+def weighted_sum(parameters: Parameters, weights: Sequence[Any], columns: Slots) -> Any | None:
+    """Σ_j columns[j]·weights[j] for complex128[d, N/2]: not yet hidden, never to be sent.
+
+    ``None`` where every column encodes to zero: SEAL throws rather than make a ciphertext
+    ("transparent") that its own plaintext would give away, and the sum needs no such term.
+    """
+    evaluator = sealapi.Evaluator(shared_context(parameters))
+    total = None
+    for weight, column in zip(weights, columns, strict=True):
+        plain = encode(parameters, column, 2.0**parameters.feature_scale_bits)
+        if plain.is_zero():
+            continue
+        product = sealapi.Ciphertext()
+        evaluator.multiply_plain(weight, plain, product)
+        if total is None:
+            total = product
+        else:
+            evaluator.add_inplace(total, product)
+    return total
+
+
+def encrypt_zero(parameters: Parameters, key: Any, seed: bytes) -> Any:
+    """A public-key encryption of zero at full modulus and scale 1, drawn from ``seed``."""
+    context, zero = _seeded_context(parameters, seed), sealapi.Ciphertext()
+    sealapi.Encryptor(context, key).encrypt_zero(context.first_parms_id(), zero)
+    return zero
+
+
+def flooded_zero(
+    parameters: Parameters,
+    zero: Any,
+    carrier: Any,
+    high: NDArray[np.int64],
+    low: NDArray[np.int64],
+) -> Any:
+    """zero + 2^K·(carrier + high) + low, exactly; K is ``parameters.low_bits``.
+
+    Integers of 90 bits do not pass an encoder, and plaintexts are not multiplied with each
+    other: so the upper half rides on ``carrier``, a second encryption of zero, which hides
+    nothing and may serve many chunks. ``zero`` is what re-randomises, and serves one.
+    """
+    evaluator = sealapi.Evaluator(shared_context(parameters))
+    lifted, flooded = sealapi.Ciphertext(), sealapi.Ciphertext()
+    evaluator.add_plain(carrier, encode(parameters, slots_of(high), 1.0), lifted)
+    evaluator.multiply_plain_inplace(lifted, encode(parameters, 2.0**parameters.low_bits, 1.0))
+    evaluator.add_plain(zero, encode(parameters, slots_of(low), 1.0), flooded)
+    evaluator.add_inplace(flooded, lifted)
+    return flooded
+
+
+def hidden_sum(parameters: Parameters, total: Any | None, flooded: Any) -> Any:
+    """The weighted sum under the flooded encryption of zero, still at full modulus."""
+    flooded.scale = 2.0 ** (parameters.weight_scale_bits + parameters.feature_scale_bits)
+    if total is not None:
+        sealapi.Evaluator(shared_context(parameters)).add_inplace(flooded, total)
+    return flooded
+
+
+def rescaled(parameters: Parameters, hidden: Any) -> Residues:
+    """The ciphertext divided by q1 and rounded, uint64[2, N] modulo q0."""
+    result = sealapi.Ciphertext()
+    sealapi.Evaluator(shared_context(parameters)).rescale_to_next(hidden, result)
+    return residues_of(result, 2, parameters.degree)
