@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from mpc.errors import Malformed
-from protocols import psi_ecdh, sum_paillier
+from protocols import psi_ecdh, score_weights, sum_paillier
 from protocols.plan import Plan
 from protocols.spec import AnySpec
 
-CATALOG: Final[tuple[AnySpec, ...]] = (psi_ecdh.SPEC, sum_paillier.SPEC)
+CATALOG: Final[tuple[AnySpec, ...]] = (psi_ecdh.SPEC, sum_paillier.SPEC, score_weights.SPEC)
 
 
 def spec_of(plan: Plan) -> AnySpec:

@@ -62,6 +62,13 @@ class Matches:
     count: int | None
     peer_rows: int
 
+    @property
+    def learnt(self) -> NDArray[np.int64]:
+        """``rows``, for terms under which this party learns them."""
+        if self.rows is None:
+            raise Misuse("rows-not-learnt")
+        return self.rows
+
 
 def match(session: Session, peer: str, items: NDArray[np.uint8], terms: Terms) -> Steps[Matches]:
     """Matches ``items``, distinct digests uint8[n, 16], with those of ``peer``."""

@@ -32,6 +32,7 @@ from protocols.spec import (
 )
 
 QUERIER, HOLDER = "querier", "holder"
+_REVEALS = {"rows": PsiEcdhParameters.REVEAL_ROWS, "count": PsiEcdhParameters.REVEAL_COUNT}
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class Intersection:
 def draft(request: Request) -> Draft:
     if len(request.theirs) != 1:
         raise Misuse("psi-parties", "psi is between two parties: name one with --with")
-    reveal = option(request, "reveal", "rows", ("rows", "count"))
+    reveal = option(request, "reveal", "rows", tuple(_REVEALS))
     to = option(request, "to", "me", ("me", "both"))
     params = PsiEcdhParameters(
-        reveal=PsiEcdhParameters.Reveal.Value(f"REVEAL_{reveal.upper()}"),
+        reveal=_REVEALS[reveal],
         to_both=to == "both",
         statistical_bits=option(request, "statistical_bits", 40),
     )

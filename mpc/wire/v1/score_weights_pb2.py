@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmpc/wire/v1/score_weights.proto\x12\x0bmpc.wire.v1\"\x8e\x01\n\x16ScoreWeightsParameters\x12,\n\x07holders\x18\x01 \x03(\x0b\x32\x1b.mpc.wire.v1.HolderFeatures\x12\x18\n\x10statistical_bits\x18\x02 \x01(\r\x12\x12\n\nlogit_bits\x18\x03 \x01(\r\x12\x18\n\x10model_commitment\x18\x04 \x01(\x0c\"8\n\x0eHolderFeatures\x12&\n\x08\x66\x65\x61tures\x18\x01 \x03(\x0b\x32\x14.mpc.wire.v1.Feature\"X\n\x07\x46\x65\x61ture\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x0f\n\x07\x63lipped\x18\x02 \x01(\x08\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\x12\x11\n\tunit_bits\x18\x05 \x01(\x11\"\x1c\n\x0b\x41lignedRows\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmpc/wire/v1/score_weights.proto\x12\x0bmpc.wire.v1\"t\n\x16ScoreWeightsParameters\x12,\n\x07holders\x18\x01 \x03(\x0b\x32\x1b.mpc.wire.v1.HolderFeatures\x12\x18\n\x10statistical_bits\x18\x02 \x01(\r\x12\x12\n\nlogit_bits\x18\x03 \x01(\r\"8\n\x0eHolderFeatures\x12&\n\x08\x66\x65\x61tures\x18\x01 \x03(\x0b\x32\x14.mpc.wire.v1.Feature\"X\n\x07\x46\x65\x61ture\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x0f\n\x07\x63lipped\x18\x02 \x01(\x08\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\x12\x11\n\tunit_bits\x18\x05 \x01(\x11\"\x1c\n\x0b\x41lignedRows\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpc.wire.v1.score_weights_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCOREWEIGHTSPARAMETERS']._serialized_start=49
-  _globals['_SCOREWEIGHTSPARAMETERS']._serialized_end=191
-  _globals['_HOLDERFEATURES']._serialized_start=193
-  _globals['_HOLDERFEATURES']._serialized_end=249
-  _globals['_FEATURE']._serialized_start=251
-  _globals['_FEATURE']._serialized_end=339
-  _globals['_ALIGNEDROWS']._serialized_start=341
-  _globals['_ALIGNEDROWS']._serialized_end=369
+  _globals['_SCOREWEIGHTSPARAMETERS']._serialized_start=48
+  _globals['_SCOREWEIGHTSPARAMETERS']._serialized_end=164
+  _globals['_HOLDERFEATURES']._serialized_start=166
+  _globals['_HOLDERFEATURES']._serialized_end=222
+  _globals['_FEATURE']._serialized_start=224
+  _globals['_FEATURE']._serialized_end=312
+  _globals['_ALIGNEDROWS']._serialized_start=314
+  _globals['_ALIGNEDROWS']._serialized_end=342
 # @@protoc_insertion_point(module_scope)

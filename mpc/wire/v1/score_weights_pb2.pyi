@@ -7,16 +7,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ScoreWeightsParameters(_message.Message):
-    __slots__ = ("holders", "statistical_bits", "logit_bits", "model_commitment")
+    __slots__ = ("holders", "statistical_bits", "logit_bits")
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
     STATISTICAL_BITS_FIELD_NUMBER: _ClassVar[int]
     LOGIT_BITS_FIELD_NUMBER: _ClassVar[int]
-    MODEL_COMMITMENT_FIELD_NUMBER: _ClassVar[int]
     holders: _containers.RepeatedCompositeFieldContainer[HolderFeatures]
     statistical_bits: int
     logit_bits: int
-    model_commitment: bytes
-    def __init__(self, holders: _Optional[_Iterable[_Union[HolderFeatures, _Mapping]]] = ..., statistical_bits: _Optional[int] = ..., logit_bits: _Optional[int] = ..., model_commitment: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, holders: _Optional[_Iterable[_Union[HolderFeatures, _Mapping]]] = ..., statistical_bits: _Optional[int] = ..., logit_bits: _Optional[int] = ...) -> None: ...
 
 class HolderFeatures(_message.Message):
     __slots__ = ("features",)
