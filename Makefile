@@ -29,8 +29,8 @@ $(READY): requirements-dev.lock pyproject.toml
 	@echo "setup: installing from requirements-dev.lock"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		--no-build-isolation -e .
+	@PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: demo
@@ -43,7 +43,7 @@ test: lint types proto-check ## All that CI checks: lint, types, generated code,
 
 .PHONY: lint
 lint: $(READY) ## Style, by ruff
-	@$(BIN)/ruff check --quiet . && echo "lint: clean"
+	@$(BIN)/ruff check --quiet --output-format concise . && echo "lint: clean"
 
 .PHONY: types
 types: $(READY) ## Types, by mypy in strict mode

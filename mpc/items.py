@@ -48,25 +48,22 @@ def item_digests(
     specs = ",".join(normaliser.spec for normaliser in rule)
     prefix = encode_parts("item", specs.encode())
     sha256 = hashlib.sha256
-    hashes: list[bytes] = []
-    rows: list[int] = []
+    results = [one.bulk(column) for one, column in zip(rule, columns, strict=True)]
     left_out: Counter[Reason] = Counter()
-    parts_of = zip(
-        *(one.bulk(column) for one, column in zip(rule, columns, strict=True)), strict=True
-    )
-    for row, parts in enumerate(parts_of):
-        message = prefix
-        for part in parts:
-            if isinstance(part, Reason):
-                left_out[_gravest(parts)] += 1
-                break
-            encoded = part.encode()
-            message += len(encoded).to_bytes(8, "big") + encoded
-        else:
-            hashes.append(sha256(message).digest())
-            rows.append(row)
+    bad = {i for result in results for i, part in enumerate(result) if isinstance(part, Reason)}
+    left_out.update(_gravest([result[i] for result in results]) for i in bad)
+    rows = [i for i in range(len(results[0])) if i not in bad]
+    if bad:
+        results = [[result[i] for i in rows] for result in results]
+    frames = [[_frame(part) for part in result if isinstance(part, str)] for result in results]
+    hashes = [sha256(prefix + b"".join(parts)).digest() for parts in zip(*frames, strict=True)]
     digests = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)[:, :ITEM_BYTES]
     return ItemDigests(np.ascontiguousarray(digests), np.array(rows, np.int64), left_out)
+
+
+def _frame(part: str) -> bytes:
+    encoded = part.encode()
+    return len(encoded).to_bytes(8, "big") + encoded
 
 
 def _gravest(parts: Sequence[str | Reason]) -> Reason:
@@ -82,10 +79,14 @@ def distinct(digests: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.
     ``digests[first][group] == digests``.
     """
     words = np.ascontiguousarray(digests).view(np.uint64)
-    order = np.lexsort((words[:, 1], words[:, 0]))  # stable: equal rows stay in order
-    words = words[order]
+    # Stable sorts: equal rows stay in order. Half a digest nearly always tells two apart.
+    order = np.argsort(words[:, 0], kind="stable")
+    high, low = _changes(words[:, 0], order), _changes(words[:, 1], order)
+    if (low & ~high).any():
+        order = np.lexsort((words[:, 1], words[:, 0]))
+        high, low = _changes(words[:, 0], order), _changes(words[:, 1], order)
     starts = np.ones(len(order), bool)
-    starts[1:] = (words[1:] != words[:-1]).any(axis=1)
+    starts[1:] = high | low
     first_sorted = order[starts]
     rank = np.empty_like(first_sorted)
     by_occurrence = np.argsort(first_sorted)
@@ -93,3 +94,9 @@ def distinct(digests: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.
     group = np.empty(len(order), np.int64)
     group[order] = rank[np.cumsum(starts) - 1]
     return first_sorted[by_occurrence], group
+
+
+def _changes(word: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where ``word[order]`` differs from its predecessor."""
+    ordered = word[order]
+    return ordered[1:] != ordered[:-1]

@@ -19,7 +19,7 @@ UNCLIPPED_DEVIATIONS = 32
 
 @dataclass(frozen=True)
 class Feature:
-    """Contributes weight · (clip(x) − mean) / scale to the logit."""
+    """Contributes weight · (clip(x) - mean) / scale to the logit."""
 
     party: str
     column: str
@@ -124,6 +124,6 @@ def partial_logit(features: Sequence[Feature], columns: NDArray[np.float64]) -> 
 
 
 def logistic(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(−x)), without overflow."""
+    """1 / (1 + exp(-x)), without overflow."""
     small = np.exp(-np.abs(logits))
     return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))

@@ -65,7 +65,12 @@ class Normaliser:
 
     def bulk(self, values: Iterable[str | None]) -> list[str | Reason]:
         """Every value's result, in order."""
-        return [self(value) for value in values]
+        # Plain ASCII of fair length goes straight to the rule: half the time of the long way.
+        rule = self.rule
+        return [
+            rule(value) if value and value.isascii() and len(value) <= MAX_BYTES else self(value)
+            for value in values
+        ]
 
 
 # Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties (unchanged since 5.2): what

@@ -17,9 +17,15 @@ from typing import BinaryIO, Final, cast
 
 from parties.data_errors import DataError
 
+MAX_LINE: Final = 1 << 22
+"""Bytes of the longest line that is read."""
+
 _HEADER_MOST: Final = 1 << 20  # bytes
 _CHUNK: Final = 1 << 20
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+# The csv module's own bound, 128 KiB, would take a long cell for a broken one. Process-wide.
+csv.field_size_limit(MAX_LINE)
 
 
 def is_gzip(path: Path) -> bool:

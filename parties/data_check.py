@@ -15,7 +15,7 @@ from mpc.items import ITEM_BYTES, distinct
 from mpc.money import minor_units
 from mpc.normalise import Reason
 from parties.columns import digested
-from parties.datasets import DEFAULT_ENGINE, Dataset, Engine, describe
+from parties.datasets import DEFAULT_ENGINE, Column, Dataset, Engine, describe
 from parties.values import amount_cells, is_number, numbers_of
 
 
@@ -72,13 +72,11 @@ def check(dataset: Dataset, *, ranges: bool = False, engine: Engine = DEFAULT_EN
     No cell is returned unless ``ranges`` asks for the least and the greatest of each
     numeric column. Raises :class:`parties.data_errors.DataError` like any reading.
     """
-    offered = dataset.columns
+    types = {column.name: column.type for column in describe(dataset, engine=engine).columns}
     columns = [
-        column
-        for column in describe(dataset, engine=engine).columns
-        if column.name
-        and column.name not in dataset.keys
-        and (offered is None or column.name in offered)
+        Column(name, types.get(name, ""))  # one that is not there fails when it is read
+        for name in (types if dataset.columns is None else dataset.columns)
+        if name and name not in dataset.keys
     ]
     tallies = [_Tally() for _ in columns]
     digests = [np.empty((0, ITEM_BYTES), np.uint8)]

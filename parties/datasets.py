@@ -25,7 +25,6 @@ from parties.data_errors import DataError
 T = TypeVar("T")
 
 BATCH_ROWS: Final = 1 << 16
-_MAX_LINE: Final = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ class Dataset:
     @property
     def where(self) -> str:
         """How messages name it."""
-        return f"dataset {self.name!r} ({Path(self.source).name})"
+        file = Path(self.source).name
+        return f"dataset {self.name!r} ({file if file.isprintable() else repr(file)})"
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class _Source:
                 "columns": {f"c{i}": "VARCHAR" for i in range(len(self._names))},
                 "delimiter": dataset.delimiter,
                 "compression": "gzip" if csv_files.is_gzip(self._path) else "none",
-                "longest": _MAX_LINE,
+                "longest": csv_files.MAX_LINE,
             }
             # parallel stays true: the serial reader drops an unclosed last row without a word.
             self._table = (

@@ -92,8 +92,8 @@ def write_table(
         raise DataError("not-written", f"output {target.name!r} was not written: {fault}")
 
 
-def _values(values: Values) -> Sequence[Value]:
-    cells: Sequence[Value] = values.tolist() if isinstance(values, np.ndarray) else values
+def _values(values: Values) -> list[Value]:
+    cells = [value.item() if isinstance(value, np.generic) else value for value in values]
     if any(isinstance(cell, float) and not math.isfinite(cell) for cell in cells):
         raise ValueError("a result that is not a finite number")
     return cells
@@ -114,7 +114,7 @@ def _write_json(stream: BinaryIO, table: Mapping[str, Sequence[Value]]) -> None:
     separator = b"[\n"
     for row in zip(*table.values(), strict=True):
         cells = dict(zip(table, row, strict=True))
-        stream.write(separator + json.dumps(cells, ensure_ascii=False, default=str).encode())
+        stream.write(separator + json.dumps(cells, ensure_ascii=False, default=_plain).encode())
         separator = b",\n"
     stream.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
 
@@ -138,7 +138,7 @@ def _arrow(values: Sequence[Value]) -> pa.Array:
 def _plain(value: Value) -> str:
     if value is None:
         return ""
-    return repr(value) if isinstance(value, float) else str(value)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def _sync_directory(directory: Path) -> None:

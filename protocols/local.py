@@ -194,7 +194,6 @@ class Network:
         match action:
             case Frame():
                 self._put(node, action)
-                self.frames.append(action)
             case Credit():
                 self._link(node.name, action.receiver).append(action)
             case Job():
@@ -211,6 +210,8 @@ class Network:
         """Puts a frame on its link; the same place of a lane never carries two different frames."""
         place = (frame.receiver, frame.lane, frame.sequence)
         digest = labelled_hash("sent", frame.SerializeToString(deterministic=True))
+        if place not in node.sent:  # in a replay too: a crash may have lost work before it left
+            self.frames.append(frame)
         if node.sent.setdefault(place, digest) != digest:
             raise Misuse("replay-differs", f"{node.name} on {frame.lane}")
         self._link(node.name, frame.receiver).append(frame)

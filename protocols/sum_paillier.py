@@ -178,7 +178,7 @@ def contributor(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
     made = _passes(plan, params)
     digests: NDArray[np.uint8]
     amounts: NDArray[np.int64]
-    digests, amounts = yield from read("amounts")
+    digests, amounts = yield from read("amounts", params.decimals)
     check_own_size(session, len(digests))
     public = yield from _receive_modulus(plan.querier, params.key_bits)
     asked = yield from _receive_keys(session)

@@ -27,14 +27,14 @@ def flooding(
     """(high, low), int64[degree] each: high·2^low_bits + low has σ = 2^bits, mean 0.
 
     Each of the twelve summands has ``bits`` uniform bits, cut into its upper ``bits - low_bits``
-    and its lower ``low_bits``; the mean, -½ apart, is taken off each half.
+    and its lower ``low_bits``; each half has its mean taken off.
     """
     stream = expand(seed, "ckks/flooding", *context, count=_SUMMANDS * 2 * 8 * degree)
     words = np.frombuffer(stream, dtype="<u8").reshape(2, _SUMMANDS, degree)
     halves = []
     for word, width in zip(words, (bits - low_bits, low_bits), strict=True):
         total = (word >> np.uint64(64 - width)).sum(axis=0, dtype=np.int64)
-        halves.append(total - _SUMMANDS // 2 * (1 << width))
+        halves.append(total - _SUMMANDS // 2 * ((1 << width) - 1))
     return halves[0], halves[1]
 
 

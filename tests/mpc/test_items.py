@@ -63,3 +63,10 @@ def test_distinct_looks_at_all_bytes() -> None:
         digests[i, i] = 1
     first, group = distinct(digests)
     assert first.tolist() == group.tolist() == list(range(17))
+
+
+def test_distinct_survives_equal_halves() -> None:
+    halves = np.array([[7, 1], [7, 2], [7, 1], [5, 2], [7, 2], [5, 9]], np.uint64)
+    first, group = distinct(halves.view(np.uint8))
+    assert first.tolist() == [0, 1, 3, 5]
+    assert group.tolist() == [0, 1, 0, 2, 1, 3]

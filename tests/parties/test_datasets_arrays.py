@@ -69,6 +69,19 @@ def test_items_of_many_batches_and_of_none(tmp_path: Path) -> None:
     assert items.digests.shape == (0, 16) and items.rows == 0
 
 
+def test_cells_of_a_megabyte(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("supplier,v\n" + "x" * (1 << 20) + ",1\na,2\n")
+    items = load_items(dataset(path))
+    assert (items.rows, items.invalid, len(items.digests)) == (2, 1, 1)
+    path.write_text("supplier,v\n" + "x" * (1 << 20) + ",1\na,2,3\n")
+    with pytest.raises(DataError, match="line 3: 3 fields"):
+        load_items(dataset(path))
+    path.write_text("supplier,v\n" + "x" * (1 << 23) + ",1\na,2\n")
+    with pytest.raises(DataError, match="line 2"):
+        load_items(dataset(path))
+
+
 def test_integer_and_date_keys_of_parquet(tmp_path: Path) -> None:
     import datetime
 
@@ -130,8 +143,8 @@ def test_amounts_that_are_none(ledger: Path) -> None:
         load_amounts(dataset(ledger), "amount")
     assert str(caught.value) == (
         "dataset 'ledger' (ledger.csv), column 'amount': no amount with at most 2 "
-        "decimals in 3 rows (empty 1, thousands-separator 1, too-many-decimals 1), the first on line 4; "
-        "correct or leave them out"
+        "decimals in 3 rows (empty 1, thousands-separator 1, too-many-decimals 1), the first on "
+        "line 4; correct or leave them out"
     )
 
 
@@ -230,3 +243,5 @@ def test_check_with_ranges_and_refused_amounts(ledger: Path) -> None:
     assert (x.minimum, x.maximum, x.empty, x.non_numeric) == ("3", "1E+2", 1, 1)
     only = check(dataset(ledger, columns=("x",)))
     assert [column.name for column in only.columns] == ["x"]
+    with pytest.raises(DataError, match=r"no column 'ammount'; did you mean 'amount'"):
+        check(dataset(ledger, columns=("ammount",)))

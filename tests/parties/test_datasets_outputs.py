@@ -66,6 +66,16 @@ def test_stdout_is_csv() -> None:
     assert not stream.closed
 
 
+def test_numbers_keep_every_digit(tmp_path: Path) -> None:
+    table = {"d": [Decimal("1E+3"), Decimal("0.10")], "n": [np.float64(0.1), np.int64(5)]}
+    stream = io.BytesIO()
+    write_table("-", table, stdout=stream)  # type: ignore[arg-type]
+    assert stream.getvalue() == b"d,n\n1000,0.1\n0.10,5\n"
+    write_table(tmp_path / "out.json", table)  # type: ignore[arg-type]
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert rows == [{"d": "1000", "n": 0.1}, {"d": "0.10", "n": 5}]
+
+
 def test_one_empty_cell_is_no_blank_line() -> None:
     stream = io.BytesIO()
     write_table("-", {"key": ["", "a"]}, stdout=stream)
