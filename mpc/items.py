@@ -99,4 +99,5 @@ def distinct(digests: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.
 def _changes(word: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Where ``word[order]`` differs from its predecessor."""
     ordered = word[order]
-    return ordered[1:] != ordered[:-1]
+    differs: NDArray[np.bool_] = ordered[1:] != ordered[:-1]
+    return differs

@@ -93,7 +93,9 @@ def find_fault(path: Path, delimiter: str, width: int, where: str) -> DataError:
     """What is wrong with a file of ``width`` columns that DuckDB refused, and on which line."""
     for line, row in _records(path, delimiter):
         at = f"{where}, line {line}"
-        if row is None:
+        if isinstance(row, str):
+            if "limit" in row:
+                return DataError("long-line", f"{at}: a cell has more than {MAX_LINE} bytes")
             return DataError(
                 "bad-quotes",
                 f"{at}: a quoted field is not closed, or text follows its closing quote; "
@@ -123,9 +125,9 @@ def line_of_row(path: Path, delimiter: str, row: int) -> int | None:
     return None
 
 
-def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
-    """Every record behind the number of the line it starts on; ``None`` for the first that
-    does not parse, and then no more."""
+def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Every record behind the number of the line it starts on; for the first that does not
+    parse, the csv module's words (which hold no cell), and then no more."""
     with io.TextIOWrapper(
         _open(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
     ) as stream:
@@ -134,8 +136,8 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str] | None
         while True:
             try:
                 row = next(reader, None)
-            except csv.Error:
-                yield line, None
+            except csv.Error as error:
+                yield line, str(error)
                 return
             if row is None:
                 return
