@@ -21,7 +21,7 @@ import tenseal
 from tenseal import sealapi
 
 from mpc.ckks.parameters import Parameters
-from mpc.ckks.seal import shared_context
+from mpc.ckks.seal import RESERVED_PRIME, shared_context
 from mpc.ckks.wire import Residues, Seeded
 
 _BLAKE2XB = b"\x01"  # SEAL's name for the expander of a seeded ciphertext
@@ -59,8 +59,7 @@ def _field(number: int, payload: bytes) -> bytes:
     return bytes([number << 3 | 2]) + bytes(length) + payload
 
 
-def _tenseal_context(parameters: Parameters, public_key: bytes) -> Any:
-    degree, primes = parameters.degree, parameters.primes
+def _tenseal_context(degree: int, primes: tuple[int, ...], public_key: bytes) -> Any:
     moduli = b"".join(_framed(struct.pack("<Q", modulus)) for modulus in (*primes, 0))
     scheme = int(sealapi.SCHEME_TYPE.CKKS)
     chosen = _framed(struct.pack("<BQQ", scheme, degree, len(primes)) + moduli)
@@ -71,7 +70,7 @@ def _tenseal_context(parameters: Parameters, public_key: bytes) -> Any:
 
 @lru_cache(maxsize=4)
 def _loader(parameters: Parameters) -> Any:
-    return _tenseal_context(parameters, b"")
+    return _tenseal_context(parameters.degree, (*parameters.primes, RESERVED_PRIME), b"")
 
 
 def _load(parameters: Parameters, ciphertexts: list[bytes]) -> list[Any]:
@@ -84,9 +83,10 @@ def _load(parameters: Parameters, ciphertexts: list[bytes]) -> list[Any]:
 
 def load_public_key(parameters: Parameters, seeded: Seeded) -> Any:
     """The library's public key for a checked wire form."""
-    level = shared_context(parameters).key_parms_id()
+    level = shared_context(parameters).first_parms_id()
     key = _seeded_ciphertext(level, 1.0, seeded)
-    return _tenseal_context(parameters, key).public_key().data
+    context = _tenseal_context(parameters.degree, parameters.primes, key)
+    return context.public_key().data
 
 
 def load_weights(parameters: Parameters, weights: list[Seeded]) -> list[Any]:

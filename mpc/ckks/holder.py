@@ -54,9 +54,26 @@ def _number(chunk: int) -> bytes:
     return chunk.to_bytes(8, "big")
 
 
-def _zero(parameters: Parameters, key: Any, seed: bytes, label: str, *context: bytes) -> Any:
+def zero(parameters: Parameters, key: Any, seed: bytes, label: str, *context: bytes) -> Any:
+    """An encryption of zero with a stream of its own for each (seed, label, context)."""
     drawn = expand(seed, label, *context, count=EXPANDER_SEED_BYTES)
     return seal.encrypt_zero(parameters, key, drawn)
+
+
+def hidden(
+    parameters: Parameters, key: Any, total: Any | None, carrier: Any, seed: bytes, *context: bytes
+) -> Any:
+    """A weighted sum, re-randomised and flooded, at full modulus; drawn from (seed, context)."""
+    fresh = zero(parameters, key, seed, "ckks/zero", *context)
+    high, low = flooding(
+        seed,
+        *context,
+        degree=parameters.degree,
+        bits=parameters.flooding_bits,
+        low_bits=parameters.low_bits,
+    )
+    flooded = seal.flooded_zero(parameters, fresh, carrier, high, low)
+    return seal.hidden_sum(parameters, total, flooded)
 
 
 def partial_scores(
@@ -89,19 +106,11 @@ def partial_scores(
         "ckks/partial-scores", repr(parameters).encode(), public_key, weights, features.tobytes()
     )
     key, ciphertexts = received(parameters, public_key, weights, len(features))
-    carrier = _zero(parameters, key, seed, "ckks/carrier", job, _number(first_chunk))
+    carrier = zero(parameters, key, seed, "ckks/carrier", job, _number(first_chunk))
     result = np.empty((chunks, 2, parameters.degree), dtype=np.uint64)
     for index, columns in enumerate(chunked(parameters, features)):
-        context = (job, _number(first_chunk + index))
-        zero = _zero(parameters, key, seed, "ckks/zero", *context)
-        high, low = flooding(
-            seed,
-            *context,
-            degree=parameters.degree,
-            bits=parameters.flooding_bits,
-            low_bits=parameters.low_bits,
-        )
-        flooded = seal.flooded_zero(parameters, zero, carrier, high, low)
         total = seal.weighted_sum(parameters, ciphertexts, columns)
-        result[index] = seal.rescaled(parameters, seal.hidden_sum(parameters, total, flooded))
+        context = (job, _number(first_chunk + index))
+        hidden_sum = hidden(parameters, key, total, carrier, seed, *context)
+        result[index] = seal.rescaled(parameters, hidden_sum)
     return result

@@ -1,7 +1,8 @@
 """Flooding noise: integers drawn exactly, so that no bit of a ciphertext stays bare.
 
-The sum of twelve uniform integers of F bits has standard deviation 2^F, hard bounds at six of
-them, and is drawn with additions alone: there is no floating point in the distribution, hence
+The sum of three uniform integers of F + 1 bits has standard deviation 2^F, hard bounds at three
+of them, as little Fisher information as flooding needs (see :mod:`mpc.ckks.parameters`), and is
+drawn with additions alone: there is no floating point in the distribution, hence
 none of its traces. (Encoding a Gaussian of 2^86 directly, as libraries invite to do, leaves the
 low bits of every coefficient zero, since a double has 53 of them: a perfect distinguisher.)
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from mpc.prg import expand
 
-_SUMMANDS = 12
+_SUMMANDS = 3
 
 
 def flooding(
@@ -26,15 +27,15 @@ def flooding(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(high, low), int64[degree] each: high·2^low_bits + low has σ = 2^bits, mean 0.
 
-    Each of the twelve summands has ``bits`` uniform bits, cut into its upper ``bits - low_bits``
-    and its lower ``low_bits``; each half has its mean taken off.
+    Each of three summands has ``bits + 1`` uniform bits, cut into an upper part and the lower
+    ``low_bits``; each half is a sum of three parts with its mean taken off (to -½).
     """
     stream = expand(seed, "ckks/flooding", *context, count=_SUMMANDS * 2 * 8 * degree)
     words = np.frombuffer(stream, dtype="<u8").reshape(2, _SUMMANDS, degree)
     halves = []
-    for word, width in zip(words, (bits - low_bits, low_bits), strict=True):
+    for word, width in zip(words, (bits + 1 - low_bits, low_bits), strict=True):
         total = (word >> np.uint64(64 - width)).sum(axis=0, dtype=np.int64)
-        halves.append(total - _SUMMANDS // 2 * ((1 << width) - 1))
+        halves.append(total - _SUMMANDS * ((1 << width) - 1) // 2)
     return halves[0], halves[1]
 
 

@@ -26,17 +26,13 @@ def _expander_seed(seed: bytes, purpose: str, *context: bytes) -> bytes:
     return expand(seed, f"ckks/{purpose}", *context, count=EXPANDER_SEED_BYTES)
 
 
-def _secret_key(parameters: Parameters, secret: bytes) -> Any:
-    return seal.secret_key(parameters, _expander_seed(secret, "secret-key"))
-
-
 def public_key(parameters: Parameters, secret: bytes) -> bytes:
     """The public key of ``secret``, in its wire form.
 
     ``secret`` is 32 uniformly random bytes, new for each job; the ternary key is derived from
     it wherever it is needed and never serialised. The same secret gives the same public key.
     """
-    key = _secret_key(parameters, secret)
+    key = seal.secret_key(parameters, _expander_seed(secret, "secret-key"))
     seed = _expander_seed(secret, "public-key")
     return encode_seeded([seal.public_key(parameters, key, seed)])
 
@@ -65,13 +61,18 @@ def encrypt_weights(
     used again with other weights repeats no randomness, which would bare their difference.
     """
     check_weights(parameters, weights)
-    key = _secret_key(parameters, secret)
+    key = seal.secret_key(parameters, _expander_seed(secret, "secret-key"))
     job = labelled_hash("ckks/weights", repr(parameters).encode(), weights.tobytes())
     ciphertexts = []
     for index, weight in enumerate(weights):
         drawn = _expander_seed(seed, "weight", job, index.to_bytes(4, "big"))
         ciphertexts.append(seal.encrypt_constant(parameters, key, float(weight), drawn))
     return encode_seeded(ciphertexts)
+
+
+def decryption_key(parameters: Parameters, secret: bytes) -> Any:
+    """The library's key of ``secret``: it stays in the process that asked for it."""
+    return seal.decryption_key(parameters, _expander_seed(secret, "secret-key"))
 
 
 def decrypt_scores(
@@ -86,7 +87,7 @@ def decrypt_scores(
     """
     if residues.shape != (ceil(rows / parameters.rows_per_chunk), 2, parameters.degree):
         raise ValueError("these residues do not hold that many rows")
-    key = _secret_key(parameters, secret)
+    key = decryption_key(parameters, secret)
     slots = seal.decrypt(parameters, key, load_scores(parameters, residues))
     logits = np.concatenate([slots.real, slots.imag], axis=1).ravel()[:rows]
     allowed = np.abs(logits) <= parameters.logit_bound + parameters.prove().logit_error

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from math import ceil, floor, log, log2, prod, sqrt
 
 SCORE_ERROR_LIMIT = 1e-4
-_ERROR_VARIANCE = 21 / 2  # SEAL's centred binomial errors: 42 fair signs of 1/2 each
+_LARGEST_ERROR = 21  # SEAL's centred binomial errors: 42 fair signs of 1/2 each
+_ERROR_VARIANCE = 21 / 2
 _SECURE_BITS = {4096: 109, 8192: 218, 16384: 438}  # 128 bits, ternary secret: HE standard 2018
-_MOST_FLOODING_BITS = 92  # both halves of the noise must pass a double's FFT unharmed
+_MOST_FLOODING_BITS = 91  # both halves of the noise must pass a double's FFT unharmed
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,7 @@ class Proof:
 class Parameters:
     """Public parameters of one job; part of the plan, equal on every side.
 
-    ``primes`` are q0, q1 and SEAL's special prime, which only key material ever sees; all
-    three count for security. ``logit_bound`` bounds the sum over *all* holders of the
+    ``primes`` are q0 and q1, products of both being the whole modulus. ``logit_bound`` bounds the sum over *all* holders of the
     absolute weights, features being normalised to [-1, 1].
     """
 
@@ -51,7 +51,7 @@ class Parameters:
     logit_bound: float
     statistical_bits: int = 40
     degree: int = 8192
-    primes: tuple[int, int, int] = (1152921504606683137, 1152921504606748673, 1152921504606830593)
+    primes: tuple[int, int] = (1152921504606683137, 1152921504606748673)
 
     @property
     def rows_per_chunk(self) -> int:
@@ -69,12 +69,8 @@ class Parameters:
 
     @property
     def _zero_noise(self) -> float:
-        """Worst coefficient of a fresh encryption of zero.
-
-        What the special prime leaves of its errors is below 1; dividing by that prime rounds
-        both components, by at most ½ each, and the secret's N coefficients are -1, 0 or 1.
-        """
-        return 2 + self.degree / 2
+        """Worst coefficient of u·e + e0 + s·e1, the noise of a fresh encryption of zero."""
+        return _LARGEST_ERROR * (2 * self.degree + 1)
 
     @property
     def _product_sigma(self) -> float:
@@ -98,10 +94,10 @@ class Parameters:
 
         Noise with Fisher information I per coefficient, moved by the vector t, is within
         statistical distance √I·‖t‖₂/2 of itself (Hellinger distances add over coordinates and
-        grow at most linearly along t). For the sum of twelve uniforms √I ≤ 1.07/σ, by Stam's
-        inequality from four sums of three, and ‖t‖₂ ≤ √(N·C)·max|t|: so λ + ½·log2(N·C) bits
-        above the worst coefficient suffice, with almost one to spare. Chunks enter by half
-        their logarithm, as coefficients do: to the distance they are more coordinates.
+        grow at most linearly along t). For the sum of three uniforms √I < 1.07/σ (their
+        density is a quadratic spline), and ‖t‖₂ ≤ √(N·C)·max|t|: so λ + ½·log2(N·C) bits above
+        the worst coefficient suffice, with almost one to spare. Chunks enter by half their
+        logarithm, as coefficients do: to the distance they are more coordinates.
         """
         spread = log2(self.degree * self.chunks) / 2
         return self.statistical_bits + spread + log2(self._worst_noise)
@@ -127,7 +123,7 @@ class Parameters:
     @property
     def low_bits(self) -> int:
         """Bits of the flooding noise's lower half (see :mod:`mpc.ckks.noise`)."""
-        return self.flooding_bits // 2
+        return (self.flooding_bits + 1) // 2
 
     def prove(self) -> Proof:
         """Show that range, hiding and precision hold.

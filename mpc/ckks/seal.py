@@ -27,24 +27,31 @@ from mpc.ckks.wire import EXPANDER_SEED_BYTES, Residues, Seeded
 Slots = NDArray[np.complex128]
 
 
-def _checked(chosen: Any) -> Any:
-    context = sealapi.SEALContext(chosen, True, sealapi.SEC_LEVEL_TYPE.TC128)
+# SEAL keeps the last prime of a chain for key switching and computes below it. There is none
+# here, and nothing is ever encrypted under this prime: it only makes room for q0·q1.
+RESERVED_PRIME = 1152921504606830593
+
+
+def _context(degree: int, primes: tuple[int, ...], generator: Any | None) -> Any:
+    """With a ``generator``: one level, for one random operation; without: the levels below."""
+    chosen = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
+    chosen.set_poly_modulus_degree(degree)
+    chosen.set_coeff_modulus([sealapi.Modulus(prime) for prime in primes])
+    if generator is not None:
+        chosen.set_random_generator(generator)
+    context = sealapi.SEALContext(chosen, generator is None, sealapi.SEC_LEVEL_TYPE.TC128)
     if not context.parameters_set():
         raise ValueError(f"SEAL refuses the parameters: {context.parameters_error_name()}")
     return context
 
 
-def _choose(parameters: Parameters) -> Any:
-    chosen = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
-    chosen.set_poly_modulus_degree(parameters.degree)
-    chosen.set_coeff_modulus([sealapi.Modulus(prime) for prime in parameters.primes])
-    return chosen
-
-
 @lru_cache(maxsize=4)
 def shared_context(parameters: Parameters) -> Any:
-    """The context of everything that draws no randomness, kept for the life of the process."""
-    return _checked(_choose(parameters))
+    """The context of everything that draws no randomness, kept for the life of the process.
+
+    Its first level is q0·q1, its last q0.
+    """
+    return _context(parameters.degree, (*parameters.primes, RESERVED_PRIME), None)
 
 
 def _words(seed: bytes) -> tuple[int, ...]:
@@ -53,10 +60,9 @@ def _words(seed: bytes) -> tuple[int, ...]:
     return struct.unpack("<8Q", seed)
 
 
-def _seeded_context(parameters: Parameters, seed: bytes) -> Any:
-    chosen = _choose(parameters)
-    chosen.set_random_generator(sealapi.Blake2xbPRNGFactory(_words(seed)))
-    return _checked(chosen)
+def _seeded_context(parameters: Parameters, seed: bytes, *above: int) -> Any:
+    generator = sealapi.Blake2xbPRNGFactory(_words(seed))
+    return _context(parameters.degree, (*parameters.primes, *above), generator)
 
 
 def _published(seed: bytes) -> bytes:
@@ -86,31 +92,37 @@ def encode(parameters: Parameters, slots: Slots | float, scale: float) -> Any:
 
 
 def secret_key(parameters: Parameters, seed: bytes) -> Any:
-    """A ternary secret drawn from ``seed`` (64 bytes)."""
+    """The ternary secret drawn from ``seed`` (64 bytes), for encryption at q0·q1."""
     return sealapi.KeyGenerator(_seeded_context(parameters, seed)).secret_key()
+
+
+def decryption_key(parameters: Parameters, seed: bytes) -> Any:
+    """The same secret in the form that :func:`decrypt` takes, with the reserved prime."""
+    return sealapi.KeyGenerator(_seeded_context(parameters, seed, RESERVED_PRIME)).secret_key()
 
 
 def public_key(parameters: Parameters, secret: Any, seed: bytes) -> Seeded:
     """A public key of ``secret`` with its errors drawn from ``seed``, another than the secret's."""
     key = sealapi.PublicKey()
     sealapi.KeyGenerator(_seeded_context(parameters, seed), secret).create_public_key(key)
-    primes = len(parameters.primes)
-    return Seeded(_published(seed), residues_of(key.data(), primes, parameters.degree))
+    return Seeded(_published(seed), residues_of(key.data(), 2, parameters.degree))
 
 
 def encrypt_constant(parameters: Parameters, secret: Any, value: float, seed: bytes) -> Seeded:
     """``value`` in all slots at the weights' scale and full modulus."""
-    plain = encode(parameters, float(value), 2.0**parameters.weight_scale_bits)
-    encrypted = sealapi.Ciphertext()
-    context = _seeded_context(parameters, seed)
-    sealapi.Encryptor(context, secret).encrypt_symmetric(plain, encrypted)
+    context, encrypted = _seeded_context(parameters, seed), sealapi.Ciphertext()
+    encryptor = sealapi.Encryptor(context, secret)
+    encryptor.encrypt_zero_symmetric(context.key_parms_id(), encrypted)
+    encrypted.scale = 2.0**parameters.weight_scale_bits
+    plain = encode(parameters, value, encrypted.scale)
+    sealapi.Evaluator(shared_context(parameters)).add_plain_inplace(encrypted, plain)
     return Seeded(_published(seed), residues_of(encrypted, 2, parameters.degree))
 
 
-def decrypt(parameters: Parameters, secret: Any, ciphertexts: Sequence[Any]) -> Slots:
+def decrypt(parameters: Parameters, key: Any, ciphertexts: Sequence[Any]) -> Slots:
     """All slots, complex128[len(ciphertexts), N/2]: raw, for the key's owner alone."""
     context = shared_context(parameters)
-    decryptor, encoder = sealapi.Decryptor(context, secret), sealapi.CKKSEncoder(context)
+    decryptor, encoder = sealapi.Decryptor(context, key), sealapi.CKKSEncoder(context)
     plain, rows = sealapi.Plaintext(), []
     for ciphertext in ciphertexts:
         decryptor.decrypt(ciphertext, plain)
@@ -145,7 +157,7 @@ def weighted_sum(parameters: Parameters, weights: Sequence[Any], columns: Slots)
 def encrypt_zero(parameters: Parameters, key: Any, seed: bytes) -> Any:
     """A public-key encryption of zero at full modulus and scale 1, drawn from ``seed``."""
     context, zero = _seeded_context(parameters, seed), sealapi.Ciphertext()
-    sealapi.Encryptor(context, key).encrypt_zero(context.first_parms_id(), zero)
+    sealapi.Encryptor(context, key).encrypt_zero(context.key_parms_id(), zero)
     return zero
 
 

@@ -3,7 +3,7 @@
 Every integer is a little-endian uint64 below its prime, every shape is fixed by the plan, and
 the pseudorandom component of what the key's owner sends is a 64-byte seed:
 
-* public key: seed, residues [3, N] (q0, q1, special prime);
+* public key: seed, residues [2, N] (q0, q1);
 * encrypted weights: d records of seed, residues [2, N];
 * encrypted scores: residues [chunks, 2, N] modulo q0.
 """
@@ -23,7 +23,7 @@ Residues = NDArray[np.uint64]
 
 
 class Seeded(NamedTuple):
-    """(c0, c1) whose c1 is expanded from ``seed``; ``residues`` uint64[primes, N] is c0."""
+    """(c0, c1) whose c1 is expanded from ``seed``; ``residues`` uint64[2, N] is c0."""
 
     seed: bytes
     residues: Residues
@@ -37,7 +37,8 @@ def _below(residues: Residues, primes: tuple[int, ...]) -> Residues:
     return residues
 
 
-def _seeded(data: bytes, count: int, degree: int, primes: tuple[int, ...]) -> list[Seeded]:
+def _seeded(parameters: Parameters, data: bytes, count: int) -> list[Seeded]:
+    degree, primes = parameters.degree, parameters.primes
     width = EXPANDER_SEED_BYTES + 8 * degree * len(primes)
     if len(data) != count * width:
         raise Malformed("ciphertext-size")
@@ -57,12 +58,12 @@ def encode_seeded(ciphertexts: list[Seeded]) -> bytes:
 
 def decode_public_key(parameters: Parameters, data: bytes) -> Seeded:
     """Raises :class:`Malformed` unless ``data`` is exactly one reduced public key."""
-    return _seeded(data, 1, parameters.degree, parameters.primes)[0]
+    return _seeded(parameters, data, 1)[0]
 
 
 def decode_weights(parameters: Parameters, data: bytes, count: int) -> list[Seeded]:
     """Raises :class:`Malformed` unless ``data`` is exactly ``count`` reduced ciphertexts."""
-    return _seeded(data, count, parameters.degree, parameters.primes[:2])
+    return _seeded(parameters, data, count)
 
 
 def encode_scores(residues: Residues) -> bytes:
