@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,11 +119,11 @@ def find_fault(path: Path, delimiter: str, width: int, where: str) -> DataError:
 
 def line_of_row(path: Path, delimiter: str, row: int) -> int | None:
     """The line on which data row ``row`` (from 0) starts; ``None`` where it is not found."""
-    records = ((line, cells) for line, cells in _records(path, delimiter) if cells != [])
-    for number, (line, _) in enumerate(records, start=-1):  # the header is number -1
-        if number == row:
-            return line
-    return None
+    records = _records(path, delimiter)
+    _, header = next(records)
+    # A blank line is a row of one empty cell where there is one column, and else no row.
+    lines = (line for line, cells in records if cells != [] or len(header) == 1)
+    return next(itertools.islice(lines, row, None), None)
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import os
+import tempfile
 import traceback
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from parties.columns import load_items
 from parties.data_errors import DataError
@@ -271,3 +276,17 @@ def test_a_dataset_that_makes_no_sense(options: dict[str, object], code: str) ->
     with pytest.raises(DataError) as caught:
         Dataset(**given)  # type: ignore[arg-type]
     assert caught.value.code == code and "dataset 'd' (data.csv)" in str(caught.value)
+
+
+CELL = st.text(st.sampled_from("ab,;\"\n\r\t \0\\#'é中\u200b"), max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(CELL, CELL), max_size=6), st.sampled_from(["\n", "\r\n"]))
+def test_whatever_csv_writes_is_read_back(cells: list[tuple[str, str]], end: str) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL)
+    writer.writerows([("k", "v"), *cells])
+    with tempfile.TemporaryDirectory() as folder:
+        path = file(Path(folder), text.getvalue())
+        assert [(k or "", v or "") for k, v in rows(path, "k", "v")] == cells  # type: ignore[misc]

@@ -148,6 +148,13 @@ def test_amounts_that_are_none(ledger: Path) -> None:
     )
 
 
+def test_blank_lines_are_rows_of_a_single_column_alone(ledger: Path) -> None:
+    for content in ("amount\n1\n\n2\nx\n", "amount,v\n1,1\n\n2,2\nx,3\n"):
+        ledger.write_text(content)
+        with pytest.raises(DataError, match="the first on line 5;"):
+            load_amounts(dataset(ledger, keys=("amount",)), "amount")
+
+
 def test_sums_past_64_bits_are_refused(ledger: Path) -> None:
     most = "92233720368547758.07"
     ledger.write_text(f"supplier,amount\na,{most}\nb,1\na,0.01\n")
