@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from tests.protocols.cases import CASES, Case
+from tests.protocols.case import Case
+from tests.protocols.cases import CASES
 
 SEEDS = int(os.environ.get("JOINTCREDIT_SEEDS", "200"))
 
