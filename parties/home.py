@@ -212,11 +212,12 @@ def _own_directory(path: Path) -> None:
 
 
 def _move_in(draft: Home, home: Home) -> None:
-    if not home.directory.exists():
-        home.directory.mkdir(mode=0o700)
     entries = sorted(draft.directory.iterdir(), key=lambda path: path.name == "node.toml")
-    for entry in entries:
-        target = home.directory / entry.name
+    targets = [home.directory / entry.name for entry in entries]
+    for target in targets:
         if target.exists():
             raise ConfigError("is in the way", where=target, remedy="choose another directory")
+    if not home.directory.exists():
+        home.directory.mkdir(mode=0o700)
+    for entry, target in zip(entries, targets, strict=True):
         os.rename(entry, target)

@@ -154,6 +154,8 @@ class Table:
             if header:
                 current = header[2]
                 seen[current] = seen.get(current, -1) + 1
+                if key and not self._header and current.split(".")[0] == key:
+                    return number
             if current != self._header or seen[current] != self._nth:
                 continue
             if header:
@@ -168,7 +170,10 @@ def parse_toml(text: str, where: Path | str) -> Table:
     try:
         return Table(tomllib.loads(text), str(where), text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not valid TOML: {error}", where=where) from None
+        what, _, place = str(error).partition(" (at ")
+        found = re.match(r"line (\d+)", place)
+        line = int(found[1]) if found else max(1, len(text.splitlines()))
+        raise ConfigError(f"not valid TOML: {what}", where=where, line=line) from None
 
 
 def read_text(path: Path) -> str:
