@@ -1,4 +1,4 @@
-"""A pseudorandom generator: ChaCha20 (RFC 8439, section 2.4) over zeros, under a labelled subkey."""
+"""A pseudorandom generator: ChaCha20 (RFC 8439, section 2.4) under a labelled subkey."""
 
 from __future__ import annotations
 

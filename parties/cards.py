@@ -107,9 +107,7 @@ def make_card(identity: Identity, endpoint: str) -> Card:
     return replace(card, signature=identity.sign(LABEL, *card.signed_parts()))
 
 
-def parse_card(
-    text: str, now: datetime.datetime | None = None, where: Path | str = "card"
-) -> Card:
+def parse_card(text: str, now: datetime.datetime | None = None, where: Path | str = "card") -> Card:
     """The card in ``text``, checked in full.
 
     Raises ``ConfigError`` for anything but the six known fields, for a bad signature, and for a

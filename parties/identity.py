@@ -57,9 +57,7 @@ class Identity:
         tls_key, certificate = _self_signed(name, now, days)
         return cls(name, Secret(os.urandom(32)), tls_key, certificate)
 
-    def renewed(
-        self, now: datetime.datetime | None = None, days: float = VALID_DAYS
-    ) -> Identity:
+    def renewed(self, now: datetime.datetime | None = None, days: float = VALID_DAYS) -> Identity:
         """The same party with a new TLS key and certificate."""
         tls_key, certificate = _self_signed(self.name, now, days)
         return Identity(self.name, self.signing_secret, tls_key, certificate)

@@ -49,6 +49,7 @@ PERMITTED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "Watch": _EVERYONE,
         "Partner": frozenset({"submit"}),
         "Submit": frozenset({"submit"}),
+        "Explain": _EVERYONE,
         "Result": frozenset({"submit"}),
         "Approve": frozenset({"approve"}),
         "Deny": frozenset({"approve"}),

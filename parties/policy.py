@@ -151,9 +151,7 @@ _CONDITIONS: Final[tuple[tuple[str, str, Callable[[_Case], bool]], ...]] = (
 _NAMES_THE_QUERIER: Final = 3  # conditions that a line meets which is about this querier at all
 
 
-def decide(
-    policy: Policy, asked: Proposal, now: datetime.datetime, used_today: int
-) -> Decision:
+def decide(policy: Policy, asked: Proposal, now: datetime.datetime, used_today: int) -> Decision:
     """Whether ``asked`` is allowed.
 
     ``used_today`` counts the plans of this querier on this dataset in this protocol family that
@@ -199,5 +197,3 @@ def _decision(
 
 def _bounds(asked: Proposal) -> tuple[tuple[str, int], ...]:
     return tuple(zip(asked.parties, asked.max_rows, strict=True))
-
-

@@ -17,6 +17,7 @@ from typing import Final
 from grpc import StatusCode
 
 from mpc.errors import Malformed
+from parties.data_errors import DataError
 from parties.errors import ConfigError
 from protocols.errors import Cancelled, LinkLost, Misuse, PeerFault, Refused
 
@@ -50,8 +51,10 @@ _POLICY: Final = (Exit.REFUSED, StatusCode.PERMISSION_DENIED)
 _IDENTITY: Final = (Exit.REFUSED, StatusCode.UNAUTHENTICATED)
 _PEER: Final = (Exit.PEER, StatusCode.INVALID_ARGUMENT)
 _LOCAL: Final = (Exit.LOCAL, StatusCode.FAILED_PRECONDITION)
+_FAILED: Final = (Exit.OTHER, StatusCode.INTERNAL)
 _LINK: Final = (Exit.LINK, StatusCode.UNAVAILABLE)
 _ASK: Final = "ask that party's owner to allow it, or change the query"
+_RELEASE: Final = "bring both sides to one release"
 
 TABLE: Final[Mapping[str, Status]] = MappingProxyType(
     {
@@ -83,6 +86,26 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
             *_POLICY, "the policy cannot be read", "that party runs: policy check"
         ),
         "own-query": Status(*_POLICY, "proposed in our own name", "submit it at our own node"),
+        # A plan that no policy gets to see.
+        "plan-malformed": Status(*_POLICY, "the plan is not well formed", _RELEASE),
+        "plan-not-ours": Status(*_POLICY, "the plan does not name that party", "compare cards"),
+        "plan-not-yours": Status(*_POLICY, "the caller is not the plan's querier", _RELEASE),
+        "plan-signature": Status(*_POLICY, "the plan is not signed by its querier", _RELEASE),
+        "plan-dates": Status(*_POLICY, "the plan's dates make no sense", "compare both clocks"),
+        "plan-expired": Status(*_POLICY, "the plan has expired", "submit the query again"),
+        "plan-unknown": Status(
+            Exit.REFUSED, StatusCode.NOT_FOUND, "no such plan", "submit the query again"
+        ),
+        "plan-used": Status(*_POLICY, "the plan ran before", "submit the query again"),
+        "party-not-trusted": Status(
+            *_POLICY, "a party of the plan is not known there", "all exchange cards: node trust"
+        ),
+        "normalizer-differs": Status(
+            *_POLICY, "the datasets are normalised differently", "agree on one, then: data add"
+        ),
+        "draining": Status(
+            Exit.LINK, StatusCode.UNAVAILABLE, "the node is shutting down", "try again later"
+        ),
         "denied": Status(*_POLICY, "an approver said no", "ask that party's approver"),
         # Who is there?
         "peer-unknown": Status(
@@ -119,8 +142,23 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
         "window-exceeded": Status(*_PEER, "more messages than agreed", "report it to that party"),
         # Our own side.
         "config": Status(*_LOCAL, "a local file or argument is wrong", "see the message"),
-        "internal-error": Status(
-            Exit.OTHER, StatusCode.INTERNAL, "the node failed", "see its log; report the bug"
+        "local-data": Status(*_LOCAL, "a dataset cannot be used as it is", "try: data check"),
+        "rows-outside-plan": Status(
+            *_LOCAL, "a dataset has more rows than the plan allows", "raise max_rows in the plan"
+        ),
+        "worker-died": Status(
+            *_FAILED, "a worker process died", "it may have run out of memory; see the log"
+        ),
+        **dict.fromkeys(
+            (
+                "internal-error",
+                "deadlock",
+                "frame-from-nobody",
+                "lane-shared",
+                "no-such-lane",
+                "replay-differs",
+            ),
+            Status(*_FAILED, "the node failed", "see its log; report the bug"),
         ),
         # The way between.
         "unreachable": Status(
@@ -135,39 +173,30 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
         "shutdown": Status(
             Exit.OTHER, StatusCode.CANCELLED, "the node was shut down", "start it, submit again"
         ),
-        "plan-expired": Status(
-            Exit.OTHER, StatusCode.FAILED_PRECONDITION, "the plan has expired", "submit it again"
-        ),
     }
 )
 
 # For a code without a line: what the kind of error tells.
 _BY_KIND: Final[tuple[tuple[type[Exception], Status], ...]] = (
-    (
-        Refused,
-        Status(*_POLICY, "a party refused", _ASK),
-    ),
-    (
-        PeerFault,
-        Status(*_PEER, "a peer broke the protocol", "bring both sides to one release"),
-    ),
-    (
-        Malformed,
-        Status(*_PEER, "a message is malformed", "bring both sides to one release"),
-    ),
+    (Refused, Status(*_POLICY, "a party refused", _ASK)),
+    (PeerFault, Status(*_PEER, "a peer broke the protocol", _RELEASE)),
+    (Malformed, Status(*_PEER, "a message is malformed", _RELEASE)),
     (LinkLost, Status(*_LINK, "the link to a party was lost", "try: jointcredit doctor")),
-    (
-        Misuse,
-        Status(*_LOCAL, "local input does not fit the plan", "see this node's message"),
-    ),
+    (Misuse, Status(*_LOCAL, "local input does not fit the plan", "see this node's message")),
+    (DataError, TABLE["local-data"]),
     (ConfigError, TABLE["config"]),
     (Cancelled, TABLE["cancelled"]),
     (TimeoutError, TABLE["deadline"]),
     (ConnectionError, TABLE["link-lost"]),
 )
-# Here the kind decides, whatever the code: a peer that sends a word of ours stays the culprit.
-_KIND_DECIDES: Final[Mapping[type[Exception], Exit]] = MappingProxyType(
-    {PeerFault: Exit.PEER, LinkLost: Exit.LINK, ConfigError: Exit.LOCAL}
+# Which exit codes a kind of error can end with, the usual one first. A code may be a peer's word:
+# it cannot turn a refusal or a fault into something else.
+_EXITS: Final[tuple[tuple[type[Exception], tuple[Exit, ...]], ...]] = (
+    (PeerFault, (Exit.PEER,)),
+    (LinkLost, (Exit.LINK,)),
+    (Refused, (Exit.REFUSED, Exit.WAITING, Exit.LINK)),
+    (DataError, (Exit.LOCAL,)),
+    (ConfigError, (Exit.LOCAL,)),
 )
 
 
@@ -181,16 +210,19 @@ def status_of(error: BaseException) -> Status:
 
 def exit_code(error: BaseException) -> int:
     """The exit code that tells a script what ended the command."""
-    for kind, exit_ in _KIND_DECIDES.items():
+    code = status_of(error).exit
+    for kind, exits in _EXITS:
         if isinstance(error, kind):
-            return int(exit_)
-    return int(status_of(error).exit)
+            return int(code if code in exits else exits[0])
+    return int(code)
 
 
 def public_code(error: BaseException) -> str:
     """The word a peer may be told: the error's code, or ``internal-error`` for any other error."""
     if isinstance(error, TimeoutError):
         return "deadline"
+    if isinstance(error, DataError):
+        return "local-data"
     code = getattr(error, "code", None)
     known = (Refused, PeerFault, Malformed, LinkLost, Misuse, Cancelled)
     return code if isinstance(error, known) and isinstance(code, str) else "internal-error"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-WAITING, RUNNING, DONE = "waiting", "running", "done"
+WAITING, ACCEPTED, RUNNING, DONE = "waiting", "accepted", "running", "done"
 FAILED, REFUSED, CANCELLED = "failed", "refused", "cancelled"
 ENDED: Final = frozenset({DONE, FAILED, REFUSED, CANCELLED})
 SCHEMA_VERSION: Final = 1
@@ -45,6 +45,12 @@ CREATE TABLE IF NOT EXISTS receipts (
     PRIMARY KEY (job, peer)
 ) STRICT;
 """
+
+
+_FIELDS: Final = (
+    "id", "plan_hash", "plan", "role", "state", "created", "code", "message", "ended",
+    "approved_by", "summary",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,13 @@ class Store:
 
     def _jobs(self, where: str, values: tuple[Any, ...]) -> list[Job]:
         rows = self._database.execute(
-            "SELECT id, plan_hash, plan, role, state, created, code, message, ended, approved_by,"
-            f" summary FROM jobs {where}",
+            f"SELECT {', '.join(_FIELDS)} FROM jobs {where}",
             values,
         )
-        return [Job(*row[:-1], json.loads(row[-1])) for row in rows]
+        return [
+            Job(**{**dict(zip(_FIELDS, row, strict=True)), "summary": json.loads(row[-1])})
+            for row in rows
+        ]
 
     def spend(self, plan_hash: bytes, querier: str, dataset: str, family: str, at: float) -> None:
         """Notes that ``querier`` was let at ``dataset``; once a plan, however often it asks."""
@@ -137,10 +145,14 @@ class Store:
             (plan_hash, querier, dataset, family, at),
         )
 
-    def spent_since(self, querier: str, dataset: str, family: str, since: float) -> int:
+    def spent_since(
+        self, querier: str, dataset: str, family: str, since: float, besides: bytes
+    ) -> int:
+        """How many plans, ``besides`` the one with this hash."""
         (count,) = self._database.execute(
-            "SELECT count(*) FROM spent WHERE querier=? AND dataset=? AND family=? AND at>=?",
-            (querier, dataset, family, since),
+            "SELECT count(*) FROM spent WHERE querier=? AND dataset=? AND family=? AND at>=?"
+            " AND plan_hash<>?",
+            (querier, dataset, family, since, besides),
         ).fetchone()
         return int(count)
 

@@ -89,9 +89,7 @@ def open_channel(identity: Identity, card: Card) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(target, credentials, options=options)
 
 
-def peer_of(
-    context: Any, store: TrustStore, now: datetime.datetime | None = None
-) -> Card:
+def peer_of(context: Any, store: TrustStore, now: datetime.datetime | None = None) -> Card:
     """Who is calling: the trusted party that owns the certificate of this connection.
 
     ``context`` is the servicer's context. Raises ``Refused`` (``parties.status`` makes it

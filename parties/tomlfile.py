@@ -107,13 +107,20 @@ class Table:
         rows = self._get(key, [], (list,), f"an array of tables, [[{key}]]")
         if not all(isinstance(row, dict) for row in rows):
             raise self.error(key, f"{key} must be an array of tables, [[{key}]]")
-        return tuple(
-            Table(row, self._where, self._text, key, nth) for nth, row in enumerate(rows)
-        )
+        return tuple(Table(row, self._where, self._text, key, nth) for nth, row in enumerate(rows))
 
     def numbers(self, *, low: int, high: int) -> dict[str, int]:
         """All of a table whose keys are free and whose values are whole numbers."""
         return {key: self.number(key, low=low, high=high) for key in self._values}
+
+    def names(self) -> tuple[str, ...]:
+        """Every key, for a table whose keys are the user's own."""
+        return tuple(self._values)
+
+    def values(self) -> dict[str, Any]:
+        """Everything in the table as it stands, for somebody else to check."""
+        self._asked.extend(self._values)
+        return dict(self._values)
 
     def done(self) -> None:
         """Refuses keys that no getter has asked for, with the closest one that exists."""

@@ -111,8 +111,9 @@ class TrustStore:
                 card = parse_expired_card(read_card_text(path), path)
                 if path != self._path(card.name):
                     raise ConfigError(f"holds the card of {card.name}", where=path)
-                if any(c.signing_key == card.signing_key or c.der == card.der
-                       for c in cards.values()):
+                if any(
+                    c.signing_key == card.signing_key or c.der == card.der for c in cards.values()
+                ):
                     raise ConfigError("has the key of another trusted party", where=path)
                 cards[card.name] = card
             except ConfigError as error:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparties/rpc/v1/operator.proto\x12\x0eparties.rpc.v1\"\x0f\n\rStatusRequest\"\xb4\x01\n\x0eStatusResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06listen\x18\x03 \x01(\t\x12\x13\n\x0bsigning_key\x18\x04 \x01(\x0c\x12\x0f\n\x07trusted\x18\x05 \x01(\r\x12\x10\n\x08\x64\x61tasets\x18\x06 \x01(\r\x12\x14\n\x0cjobs_running\x18\x07 \x01(\r\x12\x14\n\x0cjobs_waiting\x18\x08 \x01(\r\x12\x0f\n\x07started\x18\t \x01(\x03\"\x1f\n\x0ePartnerRequest\x12\r\n\x05party\x18\x01 \x01(\t\"&\n\x0fPartnerResponse\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\x0c\"/\n\rSubmitRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\x0c\"\x1d\n\x0eSubmitResponse\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1a\n\x0bJobsRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"9\n\x0cJobsResponse\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x1b.parties.rpc.v1.JobResponse\".\n\x0f\x44\x65\x63isionRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x1b\n\x0cWatchRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1c\n\rResultRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1b\n\x0bResultPiece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\xfd\x01\n\x0bJobResponse\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07parties\x18\x04 \x03(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x0c\n\x04\x64one\x18\x07 \x01(\x04\x12\r\n\x05total\x18\x08 \x01(\x04\x12\x0c\n\x04\x63ode\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0f\n\x07\x63reated\x18\x0b \x01(\x03\x12\r\n\x05\x65nded\x18\x0c \x01(\x03\x12\x12\n\ndisclosure\x18\r \x01(\t\x12\x0f\n\x07summary\x18\x0e \x01(\t\x12\x11\n\texit_code\x18\x0f \x01(\r2\x90\x05\n\x08Operator\x12G\n\x06Status\x12\x1d.parties.rpc.v1.StatusRequest\x1a\x1e.parties.rpc.v1.StatusResponse\x12J\n\x07Partner\x12\x1e.parties.rpc.v1.PartnerRequest\x1a\x1f.parties.rpc.v1.PartnerResponse\x12G\n\x06Submit\x12\x1d.parties.rpc.v1.SubmitRequest\x1a\x1e.parties.rpc.v1.SubmitResponse\x12\x41\n\x04Jobs\x12\x1b.parties.rpc.v1.JobsRequest\x1a\x1c.parties.rpc.v1.JobsResponse\x12G\n\x07\x41pprove\x12\x1f.parties.rpc.v1.DecisionRequest\x1a\x1b.parties.rpc.v1.JobResponse\x12\x44\n\x04\x44\x65ny\x12\x1f.parties.rpc.v1.DecisionRequest\x1a\x1b.parties.rpc.v1.JobResponse\x12\x46\n\x06\x43\x61ncel\x12\x1f.parties.rpc.v1.DecisionRequest\x1a\x1b.parties.rpc.v1.JobResponse\x12\x44\n\x05Watch\x12\x1c.parties.rpc.v1.WatchRequest\x1a\x1b.parties.rpc.v1.JobResponse0\x01\x12\x46\n\x06Result\x12\x1d.parties.rpc.v1.ResultRequest\x1a\x1b.parties.rpc.v1.ResultPiece0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparties/rpc/v1/operator.proto\x12\x0eparties.rpc.v1\"\x0f\n\rStatusRequest\"\xb4\x01\n\x0eStatusResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06listen\x18\x03 \x01(\t\x12\x13\n\x0bsigning_key\x18\x04 \x01(\x0c\x12\x0f\n\x07trusted\x18\x05 \x01(\r\x12\x10\n\x08\x64\x61tasets\x18\x06 \x01(\r\x12\x14\n\x0cjobs_running\x18\x07 \x01(\r\x12\x14\n\x0cjobs_waiting\x18\x08 \x01(\r\x12\x0f\n\x07started\x18\t \x01(\x03\"\x1f\n\x0ePartnerRequest\x12\r\n\x05party\x18\x01 \x01(\t\"&\n\x0fPartnerResponse\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\x0c\"/\n\rSubmitRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\x0c\"\x1d\n\x0eSubmitResponse\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x0f\x45xplainResponse\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\"\x1a\n\x0bJobsRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"9\n\x0cJobsResponse\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x1b.parties.rpc.v1.JobResponse\".\n\x0f\x44\x65\x63isionRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x1b\n\x0cWatchRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1c\n\rResultRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1b\n\x0bResultPiece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\xfd\x01\n\x0bJobResponse\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07parties\x18\x04 \x03(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x0c\n\x04\x64one\x18\x07 \x01(\x04\x12\r\n\x05total\x18\x08 \x01(\x04\x12\x0c\n\x04\x63ode\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0f\n\x07\x63reated\x18\x0b \x01(\x03\x12\r\n\x05\x65nded\x18\x0c \x01(\x03\x12\x12\n\ndisclosure\x18\r \x01(\t\x12\x0f\n\x07summary\x18\x0e \x01(\t\x12\x11\n\texit_code\x18\x0f \x01(\r2\xdb\x05\n\x08Operator\x12G\n\x06Status\x12\x1d.parties.rpc.v1.StatusRequest\x1a\x1e.parties.rpc.v1.StatusResponse\x12J\n\x07Partner\x12\x1e.parties.rpc.v1.PartnerRequest\x1a\x1f.parties.rpc.v1.PartnerResponse\x12I\n\x07\x45xplain\x12\x1d.parties.rpc.v1.SubmitRequest\x1a\x1f.parties.rpc.v1.ExplainResponse\x12G\n\x06Submit\x12\x1d.parties.rpc.v1.SubmitRequest\x1a\x1e.parties.rpc.v1.SubmitResponse\x12\x41\n\x04Jobs\x12\x1b.parties.rpc.v1.JobsRequest\x1a\x1c.parties.rpc.v1.JobsResponse\x12G\n\x07\x41pprove\x12\x1f.parties.rpc.v1.DecisionRequest\x1a\x1b.parties.rpc.v1.JobResponse\x12\x44\n\x04\x44\x65ny\x12\x1f.parties.rpc.v1.DecisionRequest\x1a\x1b.parties.rpc.v1.JobResponse\x12\x46\n\x06\x43\x61ncel\x12\x1f.parties.rpc.v1.DecisionRequest\x1a\x1b.parties.rpc.v1.JobResponse\x12\x44\n\x05Watch\x12\x1c.parties.rpc.v1.WatchRequest\x1a\x1b.parties.rpc.v1.JobResponse0\x01\x12\x46\n\x06Result\x12\x1d.parties.rpc.v1.ResultRequest\x1a\x1b.parties.rpc.v1.ResultPiece0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,20 +43,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITREQUEST']._serialized_end=369
   _globals['_SUBMITRESPONSE']._serialized_start=371
   _globals['_SUBMITRESPONSE']._serialized_end=400
-  _globals['_JOBSREQUEST']._serialized_start=402
-  _globals['_JOBSREQUEST']._serialized_end=428
-  _globals['_JOBSRESPONSE']._serialized_start=430
-  _globals['_JOBSRESPONSE']._serialized_end=487
-  _globals['_DECISIONREQUEST']._serialized_start=489
-  _globals['_DECISIONREQUEST']._serialized_end=535
-  _globals['_WATCHREQUEST']._serialized_start=537
-  _globals['_WATCHREQUEST']._serialized_end=564
-  _globals['_RESULTREQUEST']._serialized_start=566
-  _globals['_RESULTREQUEST']._serialized_end=594
-  _globals['_RESULTPIECE']._serialized_start=596
-  _globals['_RESULTPIECE']._serialized_end=623
-  _globals['_JOBRESPONSE']._serialized_start=626
-  _globals['_JOBRESPONSE']._serialized_end=879
-  _globals['_OPERATOR']._serialized_start=882
-  _globals['_OPERATOR']._serialized_end=1538
+  _globals['_EXPLAINRESPONSE']._serialized_start=402
+  _globals['_EXPLAINRESPONSE']._serialized_end=433
+  _globals['_JOBSREQUEST']._serialized_start=435
+  _globals['_JOBSREQUEST']._serialized_end=461
+  _globals['_JOBSRESPONSE']._serialized_start=463
+  _globals['_JOBSRESPONSE']._serialized_end=520
+  _globals['_DECISIONREQUEST']._serialized_start=522
+  _globals['_DECISIONREQUEST']._serialized_end=568
+  _globals['_WATCHREQUEST']._serialized_start=570
+  _globals['_WATCHREQUEST']._serialized_end=597
+  _globals['_RESULTREQUEST']._serialized_start=599
+  _globals['_RESULTREQUEST']._serialized_end=627
+  _globals['_RESULTPIECE']._serialized_start=629
+  _globals['_RESULTPIECE']._serialized_end=656
+  _globals['_JOBRESPONSE']._serialized_start=659
+  _globals['_JOBRESPONSE']._serialized_end=912
+  _globals['_OPERATOR']._serialized_start=915
+  _globals['_OPERATOR']._serialized_end=1646
 # @@protoc_insertion_point(module_scope)

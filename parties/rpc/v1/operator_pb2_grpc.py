@@ -44,6 +44,11 @@ class OperatorStub:
                 request_serializer=parties_dot_rpc_dot_v1_dot_operator__pb2.PartnerRequest.SerializeToString,
                 response_deserializer=parties_dot_rpc_dot_v1_dot_operator__pb2.PartnerResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/parties.rpc.v1.Operator/Explain',
+                request_serializer=parties_dot_rpc_dot_v1_dot_operator__pb2.SubmitRequest.SerializeToString,
+                response_deserializer=parties_dot_rpc_dot_v1_dot_operator__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.Submit = channel.unary_unary(
                 '/parties.rpc.v1.Operator/Submit',
                 request_serializer=parties_dot_rpc_dot_v1_dot_operator__pb2.SubmitRequest.SerializeToString,
@@ -92,6 +97,13 @@ class OperatorServicer:
 
     def Partner(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """The plan proper that a request would become; nothing is proposed to anybody.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -152,6 +164,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.Partner,
                     request_deserializer=parties_dot_rpc_dot_v1_dot_operator__pb2.PartnerRequest.FromString,
                     response_serializer=parties_dot_rpc_dot_v1_dot_operator__pb2.PartnerResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=parties_dot_rpc_dot_v1_dot_operator__pb2.SubmitRequest.FromString,
+                    response_serializer=parties_dot_rpc_dot_v1_dot_operator__pb2.ExplainResponse.SerializeToString,
             ),
             'Submit': grpc.unary_unary_rpc_method_handler(
                     servicer.Submit,
@@ -243,6 +260,33 @@ class Operator:
             '/parties.rpc.v1.Operator/Partner',
             parties_dot_rpc_dot_v1_dot_operator__pb2.PartnerRequest.SerializeToString,
             parties_dot_rpc_dot_v1_dot_operator__pb2.PartnerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parties.rpc.v1.Operator/Explain',
+            parties_dot_rpc_dot_v1_dot_operator__pb2.SubmitRequest.SerializeToString,
+            parties_dot_rpc_dot_v1_dot_operator__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

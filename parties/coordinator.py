@@ -1,0 +1,175 @@
+"""The querier's part around a session: from a request to a plan that every party has accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+
+from mpc.signing import sign
+from mpc.wire.v1.session_pb2 import Acceptance
+from parties.cards import Card
+from parties.errors import ConfigError
+from parties.gate import PROPOSAL_LABEL
+from parties.logs import log
+from parties.node import Node
+from parties.offers import find_card, offer_of
+from parties.requests import Query, make_plan
+from parties.rpc.v1 import peer_pb2
+from parties.rpc.v1.peer_pb2_grpc import PeerStub
+from parties.sources import read_model
+from parties.store import ACCEPTED, WAITING, Job, job_id
+from protocols.errors import LinkLost, PeerFault, Refused, SessionError
+from protocols.handshake import check_acceptance
+from protocols.plan import Plan
+from protocols.spec import Offer
+
+R = TypeVar("R")
+POLL_SECONDS = 1.0
+MOST_CODE = 40
+
+
+async def call(node: Node, card: Card, method: Callable[[PeerStub], Awaitable[R]]) -> R:
+    """One call to a partner; ``LinkLost`` or ``Refused`` in place of gRPC's own errors."""
+    try:
+        return await method(PeerStub(node.channel(card)))
+    except grpc.aio.AioRpcError as error:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            raise Refused(card.name, "peer-unknown") from None
+        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            raise LinkLost(card.name, _why_unavailable(error)) from None
+        raise PeerFault(card.name, "call-failed") from None
+
+
+def _why_unavailable(error: grpc.aio.AioRpcError) -> str:
+    """gRPC's text tells a wrong certificate from a closed door; it names no data."""
+    details = (error.details() or "").lower()
+    if "certificate" in details or "handshake" in details or "ssl" in details:
+        return "peer-certificate"
+    return "peer-down"
+
+
+async def describe(node: Node, name: str) -> peer_pb2.DescribeResponse:
+    """What partner ``name`` lets us know of its datasets."""
+    card = node.trust.get(name)
+    if not card.is_current():
+        raise Refused(node.me, "peer-expired", name)
+    timeout = node.settings.limits.handshake_seconds
+    return await call(
+        node, card, lambda stub: stub.Describe(peer_pb2.DescribeRequest(), timeout=timeout)
+    )
+
+
+async def resolve(node: Node, query: Query, model: bytes) -> Plan:
+    """The plan proper of a request, from what every party offers just now."""
+    mine = node.datasets.get(query.mine)
+    if mine is None:
+        listed = ", ".join(node.datasets) or "none yet"
+        raise ConfigError(
+            f"this node has no dataset {query.mine!r}",
+            remedy=f"it has {listed}; add one with: jointcredit data add",
+        )
+    if node.me in query.theirs:
+        raise ConfigError(f"{node.me} is this node itself", remedy="name the other parties")
+    own = await asyncio.to_thread(node.offers.card, mine, node.policy, None)
+    assert own is not None  # for ourselves there is always one
+    theirs = await asyncio.gather(
+        *(_offer(node, name, dataset, query.protocol) for name, dataset in query.theirs.items())
+    )
+    keys = {name: node.trust.get(name).signing_key for name in query.theirs}
+    keys[node.me] = node.identity.signing_key
+    document = read_model(model) if model else None
+    now = int(time.time())
+    return make_plan(query, offer_of(node.me, own), theirs, keys, document, now, os.urandom(16))
+
+
+async def _offer(node: Node, name: str, dataset: str, family: str) -> Offer:
+    described = await describe(node, name)
+    card = find_card(described.datasets, dataset)
+    if card is None or family not in card.protocols:
+        raise Refused(name, "policy-none", f"no dataset {dataset} for {family} that we may use")
+    return offer_of(name, card)
+
+
+def new_job(node: Node, plan: Plan) -> Job:
+    job = Job(job_id(plan.hash), plan.hash, plan.raw, plan.role(node.me), WAITING, time.time())
+    node.store.add(job)
+    log("submitted", job=job.id, protocol=plan.protocol)
+    return job
+
+
+async def coordinate(node: Node, job: Job, plan: Plan, model: bytes) -> None:
+    """Collects everyone's acceptance, begins the session here, and tells the others to begin."""
+    others = [name for name in plan.names if name != node.me]
+    try:
+        node.progress_of(job.id).report("asking", 0, len(others))
+        accepted = await asyncio.gather(*(_propose(node, job, plan, name) for name in others))
+        by_name = dict(zip(others, accepted, strict=True))
+        by_name[node.me] = node.accept(plan)
+        acceptances = [by_name[name] for name in plan.names]
+        job = node.set_state(job, ACCEPTED)
+        running = node.begin(job, acceptances, model or None)
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        if not isinstance(error, SessionError):
+            log("internal-error", job=job.id, error=type(error).__name__)
+        node.fail_job(job, error)
+        return
+    for name in others:
+        node.spawn(_start(node, running, plan, name, acceptances))
+
+
+async def _propose(node: Node, job: Job, plan: Plan, name: str) -> Acceptance:
+    """Asks until there is an answer; approval at the other side may take people hours."""
+    secret = node.identity.signing_secret.expose()
+    request = peer_pb2.ProposeRequest(
+        plan=plan.raw, signature=sign(secret, PROPOSAL_LABEL, plan.hash)
+    )
+    card = node.trust.get(name)
+    timeout = node.settings.limits.handshake_seconds
+    while True:
+        response = await call(node, card, lambda stub: stub.Propose(request, timeout=timeout))
+        match response.WhichOneof("answer"):
+            case "accepted":
+                check_acceptance(plan, name, response.accepted)
+                acceptance: Acceptance = response.accepted
+                return acceptance
+            case "refused":
+                raise Refused(name, _word(response.refused.code), _words(response.refused.rule))
+            case "pending":
+                node.progress_of(job.id).report(f"approval by {name}")
+            case _:
+                raise PeerFault(name, "answer-empty")
+        if time.time() > plan.message.expires:
+            raise Refused(name, "approval-expired")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _start(
+    node: Node, running: Any, plan: Plan, name: str, acceptances: list[Acceptance]
+) -> None:
+    request = peer_pb2.StartRequest(plan_hash=plan.hash, acceptances=acceptances)
+    timeout = node.settings.limits.handshake_seconds
+    try:
+        response = await call(
+            node, node.trust.get(name), lambda stub: stub.Start(request, timeout=timeout)
+        )
+        if response.WhichOneof("answer") != "started":
+            raise Refused(name, _word(response.refused.code), _words(response.refused.rule))
+    except SessionError as error:
+        running.fail(error)
+
+
+def _word(code: str) -> str:
+    """A peer's code, if it is a plain word: it goes into logs and onto terminals."""
+    plain = code.isascii() and code.replace("-", "").isalnum() and len(code) <= MOST_CODE
+    return code if plain else "refused"
+
+
+def _words(text: str) -> str:
+    return text if len(text) <= 100 and text.isprintable() and text.isascii() else ""

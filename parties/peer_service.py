@@ -1,0 +1,187 @@
+"""What partners' nodes may call. Who calls is read from the pinned certificate on every call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import grpc
+
+from parties import links
+from parties.cards import Card
+from parties.gate import admit, judge
+from parties.logs import log
+from parties.node import Node
+from parties.rpc.v1 import peer_pb2
+from parties.rpc.v1.peer_pb2_grpc import PeerServicer
+from parties.rules import family
+from parties.status import grpc_status, public_code
+from parties.store import ACCEPTED, ENDED, REFUSED, RUNNING, WAITING, Job, job_id
+from parties.tls import peer_of
+from protocols.errors import PeerFault, Refused, SessionError
+
+R = TypeVar("R")
+MOST_FIRST_BYTES = 256
+SECONDS_A_DAY = 86400
+
+
+class PeerService(PeerServicer):
+    """The ``Peer`` service of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def Describe(
+        self, request: peer_pb2.DescribeRequest, context: Any
+    ) -> peer_pb2.DescribeResponse:
+        async def answer(caller: Card) -> peer_pb2.DescribeResponse:
+            node = self._node
+            return await asyncio.to_thread(
+                node.offers.all_for, node.datasets, node.policy, caller.name
+            )
+
+        return await self._answered("Describe", context, answer)
+
+    async def Propose(
+        self, request: peer_pb2.ProposeRequest, context: Any
+    ) -> peer_pb2.ProposeResponse:
+        async def answer(caller: Card) -> peer_pb2.ProposeResponse:
+            try:
+                return self._propose(request, caller)
+            except Refused as error:
+                log("refused", peer=caller.name, code=error.code, rule=error.rule)
+                refusal = peer_pb2.Refusal(code=error.code, rule=error.rule)
+                return peer_pb2.ProposeResponse(refused=refusal)
+
+        return await self._answered("Propose", context, answer)
+
+    def _propose(self, request: peer_pb2.ProposeRequest, caller: Card) -> peer_pb2.ProposeResponse:
+        node, now = self._node, time.time()
+        if node.draining:
+            raise Refused(node.me, "draining")
+        admitted = admit(
+            request.plan, request.signature, caller, node.me, node.identity.signing_key,
+            node.trust, node.datasets, now,
+        )  # fmt: skip
+        plan, asked = admitted.plan, admitted.proposal
+        job = node.store.by_plan(plan.hash)
+        if job is not None and job.state in (*ENDED, RUNNING):
+            raise Refused(node.me, job.code if job.state == REFUSED else "plan-used")
+        midnight = now - now % SECONDS_A_DAY
+        kind = family(plan.protocol)
+        spent = node.store.spent_since(caller.name, asked.dataset, kind, midnight, plan.hash)
+        # Judged at every asking: a line withdrawn meanwhile counts, approved or not.
+        decision = judge(node.policy, admitted, now, spent)
+        if decision.verdict == "refuse":
+            raise Refused(node.me, decision.code, decision.public)
+        job = job or self._new_job(request.plan, plan.hash, plan.role(node.me), now)
+        if decision.verdict == "approve" and not job.approved_by:
+            return peer_pb2.ProposeResponse(pending=peer_pb2.Pending())
+        # Durable before the yes leaves: a plan counts once, however often it is proposed.
+        node.store.spend(plan.hash, caller.name, asked.dataset, kind, now)
+        if job.state != ACCEPTED:
+            node.set_state(job, ACCEPTED)
+        return peer_pb2.ProposeResponse(accepted=node.accept(plan))
+
+    def _new_job(self, raw: bytes, plan_hash: bytes, role: str, now: float) -> Job:
+        job = Job(job_id(plan_hash), plan_hash, raw, role, WAITING, now)
+        self._node.store.add(job)
+        log("proposed", job=job.id, role=role)
+        return job
+
+    async def Start(self, request: peer_pb2.StartRequest, context: Any) -> peer_pb2.StartResponse:
+        async def answer(caller: Card) -> peer_pb2.StartResponse:
+            node = self._node
+            accepted = node.accepted.get(request.plan_hash)
+            job = node.store.by_plan(request.plan_hash)
+            try:
+                if accepted is None or job is None or job.state != ACCEPTED:
+                    raise Refused(node.me, "plan-unknown")
+                if caller.signing_key != accepted.plan.signing_key(accepted.plan.querier):
+                    raise Refused(node.me, "plan-not-yours")
+                try:
+                    node.begin(job, list(request.acceptances))
+                except PeerFault as error:
+                    node.fail_job(job, error)
+                    raise Refused(node.me, error.code, error.culprit) from error
+            except Refused as error:
+                refusal = peer_pb2.Refusal(code=error.code, rule=error.rule)
+                return peer_pb2.StartResponse(refused=refusal)
+            return peer_pb2.StartResponse(started=peer_pb2.Started())
+
+        return await self._answered("Start", context, answer)
+
+    async def Link(
+        self, request_iterator: AsyncIterator[peer_pb2.LinkMessage], context: Any
+    ) -> AsyncIterator[peer_pb2.LinkMessage]:
+        caller = await self._caller("Link", context)
+        link = await self._link_of(caller, request_iterator, context)
+        reader = asyncio.create_task(self._read(link, request_iterator))
+        try:
+            async for message in link.connect():
+                yield message
+            # The dialler closes first; what it still has to say is heard.
+            await reader
+        finally:
+            reader.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await reader
+            link.disconnected(outbox_ended=reader.done() and not reader.cancelled())
+
+    async def _link_of(
+        self, caller: Card, messages: AsyncIterator[peer_pb2.LinkMessage], context: Any
+    ) -> links.Link:
+        """The link that this stream is for, by its first message."""
+        node = self._node
+        first = await anext(aiter(messages), None)
+        if first is None or first.WhichOneof("content") != "open":
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "link-not-opened")
+            raise AssertionError("unreachable")
+        session_id = first.open.session_id
+        deadline = time.monotonic() + node.settings.limits.handshake_seconds
+        while session_id not in node.sessions:
+            # The querier's start may still be on its way, if we have said yes to something.
+            left = deadline - time.monotonic()
+            if not node.accepted or left <= 0:
+                await context.abort(grpc.StatusCode.NOT_FOUND, "session-unknown")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(node.session_opened.wait(), min(left, 1.0))
+        running = node.sessions[session_id]
+        plan = running.session.plan
+        link = running.links.get(caller.name)
+        if (
+            link is None
+            or plan.signing_key(caller.name) != caller.signing_key
+            or plan.position(caller.name) > plan.position(node.me)
+        ):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "link-not-yours")
+            raise AssertionError("unreachable")
+        return link
+
+    async def _read(self, link: links.Link, messages: AsyncIterator[peer_pb2.LinkMessage]) -> None:
+        async for message in messages:
+            link.receive(message)
+
+    async def _answered(
+        self, method: str, context: Any, answer: Callable[[Card], Awaitable[R]]
+    ) -> R:
+        """``answer``, or the status of the error it met: a code, never our text."""
+        caller = await self._caller(method, context)
+        try:
+            return await answer(caller)
+        except Exception as error:
+            if not isinstance(error, SessionError):
+                log("internal-error", method=method, error=type(error).__name__)
+            await context.abort(grpc_status(error), public_code(error))
+            raise
+
+    async def _caller(self, method: str, context: Any) -> Card:
+        try:
+            return peer_of(context, self._node.trust)
+        except Refused as error:
+            log("stranger", method=method, code=error.code)
+            await context.abort(grpc_status(error), error.code)
+            raise
