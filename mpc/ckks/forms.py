@@ -21,7 +21,7 @@ import tenseal
 from tenseal import sealapi
 
 from mpc.ckks.parameters import Parameters
-from mpc.ckks.seal import RESERVED_PRIME, shared_context
+from mpc.ckks.seal import RESERVED_PRIME, tools
 from mpc.ckks.wire import Residues, Seeded
 
 _BLAKE2XB = b"\x01"  # SEAL's name for the expander of a seeded ciphertext
@@ -83,7 +83,7 @@ def _load(parameters: Parameters, ciphertexts: list[bytes]) -> list[Any]:
 
 def load_public_key(parameters: Parameters, seeded: Seeded) -> Any:
     """The library's public key for a checked wire form."""
-    level = shared_context(parameters).first_parms_id()
+    level = tools(parameters).context.first_parms_id()
     key = _seeded_ciphertext(level, 1.0, seeded)
     context = _tenseal_context(parameters.degree, parameters.primes, key)
     return context.public_key().data
@@ -91,14 +91,14 @@ def load_public_key(parameters: Parameters, seeded: Seeded) -> Any:
 
 def load_weights(parameters: Parameters, weights: list[Seeded]) -> list[Any]:
     """The library's ciphertexts, at full modulus and the weights' scale."""
-    level = shared_context(parameters).first_parms_id()
+    level = tools(parameters).context.first_parms_id()
     scale = 2.0**parameters.weight_scale_bits
     return _load(parameters, [_seeded_ciphertext(level, scale, each) for each in weights])
 
 
 def load_scores(parameters: Parameters, residues: Residues) -> list[Any]:
     """The library's ciphertexts for checked uint64[chunks, 2, N] modulo q0."""
-    level = shared_context(parameters).last_parms_id()
+    level = tools(parameters).context.last_parms_id()
     degree, scale = parameters.degree, parameters.scale
     forms = [_ciphertext(level, degree, 1, scale, _array(each)) for each in residues]
     return _load(parameters, forms)

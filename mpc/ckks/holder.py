@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,18 +24,30 @@ from mpc.ckks.wire import EXPANDER_SEED_BYTES, Residues, decode_public_key, deco
 from mpc.hashing import labelled_hash
 from mpc.prg import expand
 
+_CARRIER_SEED = bytes(EXPANDER_SEED_BYTES)
+
+
+class Received(NamedTuple):
+    """What the key's owner sent, checked and in the library's form."""
+
+    key: Any
+    weights: list[Any]
+    carrier: Any  # an encryption of zero that anybody could compute: see seal.flooded_zero
+    digest: bytes
+
 
 @lru_cache(maxsize=2)
-def received(
-    parameters: Parameters, public_key: bytes, weights: bytes, features: int
-) -> tuple[Any, list[Any]]:
-    """The library's public key and ciphertexts, checked and kept from one block to the next.
+def received(parameters: Parameters, public_key: bytes, weights: bytes, features: int) -> Received:
+    """The owner's bytes as :class:`Received`, kept from one block of rows to the next.
 
     Raises :class:`mpc.errors.Malformed` as :mod:`mpc.ckks.wire` does.
     """
-    key = decode_public_key(parameters, public_key)
-    ciphertexts = decode_weights(parameters, weights, features)
-    return load_public_key(parameters, key), load_weights(parameters, ciphertexts)
+    checked = decode_public_key(parameters, public_key)
+    ciphertexts = load_weights(parameters, decode_weights(parameters, weights, features))
+    key = load_public_key(parameters, checked)
+    carrier = seal.encrypt_zero(parameters, key, _CARRIER_SEED)
+    digest = labelled_hash("ckks/received", repr(parameters).encode(), public_key, weights)
+    return Received(key, ciphertexts, carrier, digest)
 
 
 def chunked(
@@ -50,21 +62,12 @@ def chunked(
         yield block[:, :half] + 1j * block[:, half:]
 
 
-def _number(chunk: int) -> bytes:
-    return chunk.to_bytes(8, "big")
-
-
-def zero(parameters: Parameters, key: Any, seed: bytes, label: str, *context: bytes) -> Any:
-    """An encryption of zero with a stream of its own for each (seed, label, context)."""
-    drawn = expand(seed, label, *context, count=EXPANDER_SEED_BYTES)
-    return seal.encrypt_zero(parameters, key, drawn)
-
-
 def hidden(
-    parameters: Parameters, key: Any, total: Any | None, carrier: Any, seed: bytes, *context: bytes
+    parameters: Parameters, owner: Received, total: Any | None, seed: bytes, *context: bytes
 ) -> Any:
     """A weighted sum, re-randomised and flooded, at full modulus; drawn from (seed, context)."""
-    fresh = zero(parameters, key, seed, "ckks/zero", *context)
+    drawn = expand(seed, "ckks/zero", *context, count=EXPANDER_SEED_BYTES)
+    zero = seal.encrypt_zero(parameters, owner.key, drawn)
     high, low = flooding(
         seed,
         *context,
@@ -72,7 +75,7 @@ def hidden(
         bits=parameters.flooding_bits,
         low_bits=parameters.low_bits,
     )
-    flooded = seal.flooded_zero(parameters, fresh, carrier, high, low)
+    flooded = seal.flooded_zero(parameters, zero, owner.carrier, high, low)
     return seal.hidden_sum(parameters, total, flooded)
 
 
@@ -102,15 +105,12 @@ def partial_scores(
     if not (np.abs(features) <= 1).all():
         raise ValueError("features are normalised to [-1, 1]")
 
-    job = labelled_hash(
-        "ckks/partial-scores", repr(parameters).encode(), public_key, weights, features.tobytes()
-    )
-    key, ciphertexts = received(parameters, public_key, weights, len(features))
-    carrier = zero(parameters, key, seed, "ckks/carrier", job, _number(first_chunk))
+    owner = received(parameters, public_key, weights, len(features))
+    inputs = labelled_hash("ckks/partial-scores", owner.digest, features.tobytes())
     result = np.empty((chunks, 2, parameters.degree), dtype=np.uint64)
     for index, columns in enumerate(chunked(parameters, features)):
-        total = seal.weighted_sum(parameters, ciphertexts, columns)
-        context = (job, _number(first_chunk + index))
-        hidden_sum = hidden(parameters, key, total, carrier, seed, *context)
-        result[index] = seal.rescaled(parameters, hidden_sum)
+        total = seal.weighted_sum(parameters, owner.weights, columns)
+        chunk = (first_chunk + index).to_bytes(8, "big")
+        full = hidden(parameters, owner, total, seed, inputs, chunk)
+        result[index] = seal.rescaled(parameters, full)
     return result

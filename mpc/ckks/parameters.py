@@ -38,8 +38,8 @@ class Proof:
 class Parameters:
     """Public parameters of one job; part of the plan, equal on every side.
 
-    ``primes`` are q0 and q1, products of both being the whole modulus. ``logit_bound`` bounds the sum over *all* holders of the
-    absolute weights, features being normalised to [-1, 1].
+    ``primes`` are q0 and q1. ``logit_bound`` bounds the sum over *all* holders of the absolute
+    weights, features being normalised to [-1, 1].
     """
 
     weight_scale_bits: int
@@ -84,7 +84,10 @@ class Parameters:
 
     @property
     def _worst_noise(self) -> float:
-        """Worst coefficient of all that depends on the features besides the message itself."""
+        """Worst coefficient of what must not show: product noise, and the fresh zero's own.
+
+        The latter says something of the randomness that hides the second component.
+        """
         tail = self._tail(self.degree * self.chunks)
         return self._product_sigma * tail + self._zero_noise
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +45,19 @@ def _context(degree: int, primes: tuple[int, ...], generator: Any | None) -> Any
     return context
 
 
-@lru_cache(maxsize=4)
-def shared_context(parameters: Parameters) -> Any:
-    """The context of everything that draws no randomness, kept for the life of the process.
+class Tools(NamedTuple):
+    """What draws no randomness; the context's first level is q0·q1, its last q0."""
 
-    Its first level is q0·q1, its last q0.
-    """
-    return _context(parameters.degree, (*parameters.primes, RESERVED_PRIME), None)
+    context: Any
+    encoder: Any
+    evaluator: Any
+
+
+@lru_cache(maxsize=4)
+def tools(parameters: Parameters) -> Tools:
+    """Made once and kept for the life of the process: their tables cost milliseconds."""
+    context = _context(parameters.degree, (*parameters.primes, RESERVED_PRIME), None)
+    return Tools(context, sealapi.CKKSEncoder(context), sealapi.Evaluator(context))
 
 
 def _words(seed: bytes) -> tuple[int, ...]:
@@ -84,7 +90,7 @@ def encode(parameters: Parameters, slots: Slots | float, scale: float) -> Any:
     plain = sealapi.Plaintext()
     # The binding wants a list; it would convert an array too, element by element and slower.
     values = slots if isinstance(slots, float) else slots.tolist()
-    sealapi.CKKSEncoder(shared_context(parameters)).encode(values, scale, plain)
+    tools(parameters).encoder.encode(values, scale, plain)
     return plain
 
 
@@ -115,15 +121,14 @@ def encrypt_constant(parameters: Parameters, secret: Any, value: float, seed: by
     encryptor.encrypt_zero_symmetric(context.key_parms_id(), encrypted)
     encrypted.scale = 2.0**parameters.weight_scale_bits
     plain = encode(parameters, value, encrypted.scale)
-    sealapi.Evaluator(shared_context(parameters)).add_plain_inplace(encrypted, plain)
+    tools(parameters).evaluator.add_plain_inplace(encrypted, plain)
     return Seeded(_published(seed), residues_of(encrypted, 2, parameters.degree))
 
 
 def decrypt(parameters: Parameters, key: Any, ciphertexts: Sequence[Any]) -> Slots:
     """All slots, complex128[len(ciphertexts), N/2]: raw, for the key's owner alone."""
-    context = shared_context(parameters)
-    decryptor, encoder = sealapi.Decryptor(context, key), sealapi.CKKSEncoder(context)
-    plain, rows = sealapi.Plaintext(), []
+    context, encoder, _ = tools(parameters)
+    decryptor, plain, rows = sealapi.Decryptor(context, key), sealapi.Plaintext(), []
     for ciphertext in ciphertexts:
         decryptor.decrypt(ciphertext, plain)
         rows.append(encoder.decode_complex(plain))
@@ -139,7 +144,7 @@ def weighted_sum(parameters: Parameters, weights: Sequence[Any], columns: Slots)
     ``None`` where every column encodes to zero: SEAL throws rather than make a ciphertext
     ("transparent") that its own plaintext would give away, and the sum needs no such term.
     """
-    evaluator = sealapi.Evaluator(shared_context(parameters))
+    evaluator = tools(parameters).evaluator
     total = None
     for weight, column in zip(weights, columns, strict=True):
         plain = encode(parameters, column, 2.0**parameters.feature_scale_bits)
@@ -174,7 +179,7 @@ def flooded_zero(
     other: so the upper half rides on ``carrier``, a second encryption of zero, which hides
     nothing and may serve many chunks. ``zero`` is what re-randomises, and serves one.
     """
-    evaluator = sealapi.Evaluator(shared_context(parameters))
+    evaluator = tools(parameters).evaluator
     lifted, flooded = sealapi.Ciphertext(), sealapi.Ciphertext()
     evaluator.add_plain(carrier, encode(parameters, slots_of(high), 1.0), lifted)
     evaluator.multiply_plain_inplace(lifted, encode(parameters, 2.0**parameters.low_bits, 1.0))
@@ -187,12 +192,12 @@ def hidden_sum(parameters: Parameters, total: Any | None, flooded: Any) -> Any:
     """The weighted sum under the flooded encryption of zero, still at full modulus."""
     flooded.scale = 2.0 ** (parameters.weight_scale_bits + parameters.feature_scale_bits)
     if total is not None:
-        sealapi.Evaluator(shared_context(parameters)).add_inplace(flooded, total)
+        tools(parameters).evaluator.add_inplace(flooded, total)
     return flooded
 
 
 def rescaled(parameters: Parameters, hidden: Any) -> Residues:
     """The ciphertext divided by q1 and rounded, uint64[2, N] modulo q0."""
     result = sealapi.Ciphertext()
-    sealapi.Evaluator(shared_context(parameters)).rescale_to_next(hidden, result)
+    tools(parameters).evaluator.rescale_to_next(hidden, result)
     return residues_of(result, 2, parameters.degree)

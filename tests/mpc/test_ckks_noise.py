@@ -1,4 +1,4 @@
-"""The flooding noise: exact integers, uniform to the last bit, and what the encoder makes of them."""
+"""The flooding noise: exact integers, uniform to the last bit, and their slots."""
 
 from __future__ import annotations
 

@@ -127,6 +127,17 @@ def test_everything_is_seeded_and_bound_to_its_inputs() -> None:
         assert (first == other).mean() < 1e-3
 
 
+def test_one_seed_shares_no_noise_between_features() -> None:
+    """Else the difference of two answers would be free of noise."""
+    parameters, (weights, public_key, encrypted) = planned(10), keyed(10)
+    errors = []
+    for features in (features_of(10, 8192, 1), features_of(10, 8192, 2)):
+        residues = holder.partial_scores(parameters, public_key, encrypted, features, HOLDER_SEED)
+        logits = owner.decrypt_scores(parameters, SECRET, residues, 8192)
+        errors.append(logits - weights @ features)
+    assert abs(np.corrcoef(errors)[0, 1]) < 0.06
+
+
 def test_one_seed_shares_no_randomness_between_weights_or_keys() -> None:
     """Else the difference of two ciphertexts would be the difference of what they hide."""
     parameters, (weights, public_key, encrypted) = planned(10), keyed(10)
