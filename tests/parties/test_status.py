@@ -7,6 +7,7 @@ from grpc import StatusCode
 
 from mpc.errors import Malformed
 from parties import status
+from parties.data_errors import DataError
 from parties.errors import ConfigError
 from protocols.errors import Cancelled, LinkLost, Misuse, PeerFault, Refused
 
@@ -20,6 +21,11 @@ from protocols.errors import Cancelled, LinkLost, Misuse, PeerFault, Refused
         (Refused("acme", "policy-columns", "policy 3: columns"), 3),
         (Refused("acme", "never-heard-of"), 3),
         (Refused("acme", "policy-approval"), 6),
+        (Refused("acme", "draining"), 5),
+        (Refused("acme", "plan-expired"), 3),
+        (Refused("acme", "internal-error"), 3),
+        (DataError("no-such-file", "dataset 'x': no such file"), 2),
+        (Misuse("lane-shared"), 1),
         (PeerFault("acme", "point-not-canonical"), 4),
         (PeerFault("acme", "deadline"), 4),
         (Malformed("unparsable"), 4),
@@ -41,6 +47,7 @@ def test_a_peer_is_told_a_code_and_never_our_text() -> None:
     assert status.public_code(Misuse("rows-outside-plan", "canary-4711")) == "rows-outside-plan"
     assert status.public_code(RuntimeError("canary-4711")) == "internal-error"
     assert status.public_code(ConfigError("canary-4711")) == "internal-error"
+    assert status.public_code(DataError("changed", "canary-4711")) == "local-data"
     assert status.public_code(TimeoutError("canary-4711")) == "deadline"
 
 
