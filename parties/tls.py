@@ -27,7 +27,6 @@ TLS_VERSION: Final = b"TLSv1.3"
 _BOTH_ENDS: Final = (
     ("grpc.max_send_message_length", MOST_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
-    ("grpc.max_metadata_size", 16384),
     # Bit 0 is "identity": compressed messages are refused, so none can blow up.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.default_compression_algorithm", 0),

@@ -83,14 +83,12 @@ class TrustStore:
                     remedy="--replace to go back to this one",
                 )
         write_atomic(self._path(card.name), card.to_json().encode(), mode=0o600)
-        self._stamps = None
         return True
 
     def remove(self, name: str) -> None:
         """Trusts ``name`` no longer."""
         self.get(name)
         self._path(name).unlink()
-        self._stamps = None
 
     def current(self, now: datetime.datetime | None = None) -> tuple[Card, ...]:
         """Cards whose certificates are valid at ``now``."""
