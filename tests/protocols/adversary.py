@@ -56,10 +56,15 @@ def changed_payloads(frame: Frame) -> Iterator[tuple[str, set[str], Frame]]:
     """(what was done, the codes it may meet, the frame) for bytes that are no message at all."""
     payload = frame.payload
     unparsable = {"unparsable", "not-canonical"}
-    yield "unknown field", {"not-canonical"}, changed(frame, payload=payload + UNKNOWN_FIELD)
-    yield "twice the message", {"not-canonical"}, changed(frame, payload=payload + payload)
-    yield "cut short", unparsable, changed(frame, payload=payload[:-1])
-    yield "noise", unparsable, changed(frame, payload=b"\xff" * len(payload))
+    changes = [
+        ("unknown field", {"not-canonical"}, payload + UNKNOWN_FIELD),
+        ("twice the message", {"not-canonical", "payload-too-large"}, payload + payload),
+        ("cut short", unparsable, payload[:-1]),
+        ("noise", unparsable, b"\xff" * len(payload)),
+    ]
+    for what, codes, other in changes:
+        if other != payload:  # a message of nothing but zeros is empty
+            yield what, codes, changed(frame, payload=other)
 
 
 def changed_fields(message: Message) -> Iterator[tuple[str, Message]]:

@@ -45,6 +45,8 @@ class Case:
     ``conveys`` says of every lane, by the receiver's role, what its messages tell the receiver, or
     ``None`` where they are indistinguishable from random to it. ``malleable`` are the lanes on
     which a peer can replace bytes by others that are as valid: it then has lied about its input.
+    ``unattributed`` are those where a lie shows first at a third party, which cannot tell whose it
+    was: a part of a sum, or a list that all should have been told alike.
 
     ``small`` are constants of the protocol's files, made small so that small data takes many
     frames. ``weight`` divides the number of seeds: a run costs about that many of psi's.
@@ -57,6 +59,7 @@ class Case:
     plausible: Callable[[Any, Any], bool]
     conveys: Mapping[tuple[str, str], Learned | None]
     malleable: frozenset[str]
+    unattributed: frozenset[str]
     small: Mapping[str, Any]
     weight: int = 1
 

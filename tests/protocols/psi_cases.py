@@ -22,6 +22,7 @@ def psi_cases() -> Iterator[Case]:
                 plausible=psi_plausible,
                 conveys=_psi_conveys(by_name, to_both),
                 malleable=frozenset({"points", "echo"}),
+                unattributed=frozenset(),
                 small={"protocols.stream.BLOCK_BYTES": 128, "protocols.match.CHUNK": 2},
             )
 

@@ -47,6 +47,7 @@ def sum_cases() -> Iterator[Case]:
                 ("aggregator", "amounts"): None,
             },
             malleable=frozenset({"keys", "passing", "indicators", "amounts"}),
+            unattributed=frozenset({"indicators", "amounts", "passing"}),
             small={
                 "protocols.sum_paillier.BLOCK": 1,
                 "protocols.stream.BLOCK_BYTES": 64,
