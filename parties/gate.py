@@ -31,6 +31,7 @@ class Admitted:
     plan: Plan
     spec: AnySpec
     params: object
+    entry: DatasetEntry
     proposal: Proposal
 
 
@@ -68,14 +69,10 @@ def admit(
         if name != me and (name not in cards or cards[name].signing_key != plan.signing_key(name)):
             raise refuse("party-not-trusted", name)
     _check_dates(plan, now, refuse("plan-expired"), refuse("plan-dates"))
-    brings = plan.message.parties[plan.position(me)].input
-    entry = datasets.get(brings.dataset)
-    if entry is None:
+    entry = datasets.get(plan.message.parties[plan.position(me)].input.dataset)
+    if entry is None:  # told apart from a dataset that the caller may not use by nobody
         raise refuse("policy-none", "policy")
-    rule = ",".join(each.spec for each in key_rule(entry.normalizer, len(entry.keys)))
-    if brings.normalizer != rule:
-        raise refuse("normalizer-differs", brings.dataset)
-    return Admitted(plan, spec, params, _proposal(plan, spec, params, me, entry))
+    return Admitted(plan, spec, params, entry, _proposal(plan, spec, params, me, entry))
 
 
 def _check_dates(plan: Plan, now: float, expired: Refused, dates: Refused) -> None:
@@ -100,7 +97,7 @@ def _proposal(plan: Plan, spec: AnySpec, params: object, me: str, entry: Dataset
         learners=frozenset(spec.output_to(plan, params)),
         purpose=plan.message.purpose,
         reveal=_reveal(spec, plan, params),
-        floor=spec.cohort(plan, params),
+        cohort=spec.cohort(plan, params),
     )
 
 
@@ -113,6 +110,13 @@ def _reveal(spec: AnySpec, plan: Plan, params: object) -> str:
 
 
 def judge(policy: Policy, admitted: Admitted, now: float, used_today: int) -> Decision:
-    """The owner's policy on an admitted plan."""
+    """The owner's policy on an admitted plan; then whether its terms fit the dataset."""
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    return decide(policy, admitted.proposal, moment, used_today)
+    decision = decide(policy, admitted.proposal, moment, used_today)
+    plan, entry = admitted.plan, admitted.entry
+    brings = plan.message.parties[plan.position(admitted.proposal.me)].input
+    rule = ",".join(each.spec for each in key_rule(entry.normalizer, len(entry.keys)))
+    if decision.verdict != "refuse" and brings.normalizer != rule:
+        text = f"the dataset's normalizer is {rule}"
+        return Decision("refuse", decision.rule, "normalizer-differs", text, text)
+    return decision

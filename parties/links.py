@@ -77,7 +77,6 @@ class Link:
 
     def connect(self) -> AsyncIterator[LinkMessage]:
         """A new stream's outgoing messages; an older stream's end here."""
-        self._stop_watch()
         if self._outbox is not None:
             self._outbox.put_nowait(None)
         outbox: asyncio.Queue[LinkMessage | None] = asyncio.Queue()
@@ -95,7 +94,8 @@ class Link:
             yield message
 
     def receive(self, message: LinkMessage) -> None:
-        """One message off the stream."""
+        """One message off the stream; the first shows that the peer is there."""
+        self._stop_watch()
         self.traffic.received += message.ByteSize()
         content = message.WhichOneof("content")
         if content in ("frame", "credit", "receipt", "abort"):
@@ -110,19 +110,17 @@ class Link:
             self._await_stream()
 
     def _await_stream(self) -> None:
-        self._stop_watch()
-        loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(self._patience, self._give_up)
+        if self._watch is None:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(self._patience, self.lose, "link-lost")
 
     def _stop_watch(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
 
-    def _give_up(self) -> None:
-        self.lose("link-lost")
-
     def lose(self, code: str) -> None:
+        """Gives the link up."""
         self._stop_watch()
         self._closed.set()
         self._on_lost(LinkLost(self.peer, code))

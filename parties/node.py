@@ -184,6 +184,15 @@ class Node:
         summary = {"exit_code": exit_code(error)}
         return self.set_state(job, state, code=code, message=message, summary=summary)
 
+    def drop_strangers(self) -> None:
+        """Ends sessions with a party that is trusted no longer: revocation bites at once."""
+        for running in list(self.running.values()):
+            for peer in running.session.others:
+                card = self.trust.cards().get(peer)
+                key = running.session.plan.signing_key(peer)
+                if card is None or card.signing_key != key or not card.is_current():
+                    running.fail(Refused(self.me, "peer-unknown", peer))
+
     def expire(self, now: float) -> None:
         """Ends the jobs of plans that have expired before they began."""
         for job in self.store.all():

@@ -47,8 +47,8 @@ class Proposal:
     ``parties`` are in the plan's order, the querier first, and ``max_rows`` bounds each one's set
     in the same order. ``keys`` and ``columns`` are those of our own input, and ``own_keys`` the
     keys that datasets.toml gives that dataset. ``learners`` are all parties that learn an output;
-    ``reveal`` says what of an intersection they learn, and ``floor`` is the smallest number of
-    contributors behind a total, where the protocol has such a thing.
+    ``reveal`` says what of an intersection they learn. ``cohort`` is the smallest number of
+    contributors behind a total, or of identifiers that the querier may ask about.
     """
 
     me: str
@@ -62,7 +62,7 @@ class Proposal:
     learners: frozenset[str]
     purpose: str = ""
     reveal: str = ""
-    floor: int | None = None
+    cohort: int = 0
 
     def __post_init__(self) -> None:
         if len(self.parties) != len(self.max_rows) or self.me not in self.parties:
@@ -100,9 +100,8 @@ def _cohort(case: _Case) -> bool:
     asked, least = case.asked, case.rule.cohort
     if family(asked.protocol) == "sum":
         # A querier that contributes knows its own share: it hides nobody.
-        return len(asked.parties) - 1 >= least and asked.floor is not None and asked.floor >= least
-    others = (rows for name, rows in _bounds(asked) if name != asked.me)
-    return all(rows >= least for rows in others)
+        return len(asked.parties) - 1 >= least and asked.cohort >= least
+    return asked.cohort >= least
 
 
 def _party(case: _Case) -> bool:
@@ -193,7 +192,3 @@ def _decision(
 ) -> Decision:
     reason = f"policy {number}: {what}"
     return Decision(verdict, number, code, reason, reason)
-
-
-def _bounds(asked: Proposal) -> tuple[tuple[str, int], ...]:
-    return tuple(zip(asked.parties, asked.max_rows, strict=True))

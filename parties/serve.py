@@ -85,7 +85,8 @@ async def serve(home: Home, on_ready: Callable[[str], None]) -> None:
 
 
 async def _sweep(node: Node) -> None:
-    """Plans that nobody started, or approved, end when they expire."""
+    """Plans that nobody began end when they expire, sessions when a peer's card is withdrawn."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         node.expire(time.time())
+        node.drop_strangers()

@@ -202,7 +202,8 @@ def reveals(plan: Plan, params: ScoreWeightsParameters) -> tuple[Reveal, ...]:
         found.append(Reveal(name, Learned.SET_SIZE, (querier,), text))
         text = f"which of its own rows {querier} asks about, and which all holders share"
         caution = "each of these is shown to be a customer or applicant of the querier"
-        found.append(Reveal(name, Learned.MATCHED_ROWS, (querier,), text, caution))
+        known = (querier, *(other for other in others if other != name))
+        found.append(Reveal(name, Learned.MATCHED_ROWS, known, text, caution))
         named = ", ".join(feature.column for feature in holder.features)
         text = f"that the model uses {named}, with their clips and bounds, not their weights"
         found.append(Reveal(name, Learned.FEATURE_NAMES, (querier,), text))

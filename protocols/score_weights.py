@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mpc.ckks.holder import partial_scores
 from mpc.ckks.owner import check_weights, decrypt_scores, encrypt_weights, public_key
 from mpc.ckks.parameters import Parameters
-from mpc.ckks.wire import decode_scores
+from mpc.ckks.wire import add_residues, decode_scores
 from mpc.linear_model import LinearModel, partial_logit
 from mpc.masking import StreamName, residue_masks
 from mpc.prg import SEED_BYTES, expand
@@ -143,7 +143,7 @@ def _holders_part(
             received = yield from reader.take(count)
             with blame(name):
                 part = decode_scores(parameters, received.tobytes(), count)
-            total = part if total is None else add_residues(total, part, parameters.primes[0])
+            total = part if total is None else add_residues(parameters, total, part)
         here = min(rows - first * parameters.rows_per_chunk, count * parameters.rows_per_chunk)
         # A sum that does not decrypt is some holder's doing; which one, only one holder tells.
         with blame(others[0] if len(others) == 1 else "+".join(others)):
@@ -166,14 +166,6 @@ def _send_weights(
     )
     for lane, data in (("public-key", public), ("weights", weights)):
         yield from send_vector(name, lane, np.frombuffer(data, np.uint8).reshape(-1, WORD))
-
-
-def add_residues(x: NDArray[np.uint64], y: NDArray[np.uint64], modulus: int) -> NDArray[np.uint64]:
-    """(x + y) mod ``modulus`` below 2^63, residue by residue."""
-    total = x + y
-    # Below 2q the wrapped difference is the larger one exactly when no reduction is due.
-    reduced: NDArray[np.uint64] = np.minimum(total, total - np.uint64(modulus))
-    return reduced
 
 
 # The holders
@@ -276,7 +268,7 @@ def masked_part(
         modulus = parameters.primes[0]
         name = StreamName("scores", 0, first)
         masks = residue_masks(position, pair_keys, modulus, residues.shape, name)
-        residues = add_residues(residues, masks, modulus)
+        residues = add_residues(parameters, residues, masks)
     return np.ascontiguousarray(residues.astype("<u8")).view(np.uint8).reshape(len(residues), -1)
 
 

@@ -38,11 +38,11 @@ SUM = Proposal(
     max_rows=(100, 200, 300, 400),
     learners=frozenset({"bank-a"}),
     purpose="credit check",
-    floor=3,
+    cohort=3,
 )
 PSI = replace(
     SUM, parties=("bank-a", "acme"), max_rows=(100, 200), protocol="psi.ecdh", columns=(),
-    floor=None, reveal="count",
+    cohort=100, reveal="count",
 )
 ALLOW_SUM = Rule("ledger", "sum", "bank-a", ("amount", "due"))
 ALLOW_PSI = Rule("ledger", "psi", "bank-a")
@@ -88,10 +88,9 @@ def test_what_a_line_says_is_allowed() -> None:
         ({"beside": ("beta",)}, SUM, "beside"),
         ({"beside": ()}, SUM, "beside"),
         ({"purpose": "audit"}, SUM, "purpose"),
-        ({}, replace(SUM, floor=2), "min_cohort"),
-        ({}, replace(SUM, floor=None), "min_cohort"),
+        ({}, replace(SUM, cohort=2), "min_cohort"),
         ({}, replace(SUM, parties=SUM.parties[:3], max_rows=SUM.max_rows[:3]), "min_cohort"),
-        ({"min_cohort": 4}, replace(SUM, floor=4), "min_cohort"),
+        ({"min_cohort": 4}, replace(SUM, cohort=4), "min_cohort"),
         ({"max_rows": 399}, SUM, "max_rows"),
         ({"expires": datetime.date(2026, 11, 22)}, SUM, "expires"),
     ],
@@ -123,12 +122,10 @@ def test_every_set_is_bounded_ours_included() -> None:
         assert refusal(replace(ALLOW_PSI, max_rows=50), asked) == "policy 1: max_rows"
 
 
-def test_a_cohort_of_a_psi_is_the_others_set() -> None:
+def test_a_cohort_of_a_psi_is_the_fewest_the_querier_may_ask_about() -> None:
     rule = replace(ALLOW_PSI, min_cohort=100)
     assert allowed(rule, PSI)
-    assert refusal(rule, replace(PSI, max_rows=(99, 200))) == "policy 1: min_cohort"
-    # A large set of our own does not make up for it, a small one does not hurt.
-    assert allowed(rule, replace(PSI, max_rows=(100, 1)))
+    assert refusal(rule, replace(PSI, cohort=99)) == "policy 1: min_cohort"
 
 
 def test_reveal_can_keep_the_rows_back() -> None:
