@@ -1,0 +1,107 @@
+"""Neither points nor a counted echo tell by their order which row they belong to.
+
+Each test looks at many sessions over the same four items, and at which place every one of them
+took: all places equally often, up to what chance allows (a bound of five sigma, seeded coins).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mpc.wire.v1.session_pb2 import Block
+from protocols import match
+from protocols.role import Compute, Effect, Send
+from tests.protocols.adversary import rewriting
+from tests.protocols.case import Run, suppliers
+from tests.protocols.psi_cases import psi_run, psi_run_of
+from tests.sim.simulation import Simulation
+
+ROWS, COUNT = 1, 2
+SESSIONS = 240
+ITEMS = 4
+
+
+@pytest.fixture(autouse=True)
+def three_points_to_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocols.stream.BLOCK_BYTES", 96)
+
+
+def simulate(run: Run, **options: Any) -> Simulation:
+    return Simulation(run.plan, run.secrets, run.sources, **options)
+
+
+def evenly_spread(places: Counter[tuple[int, int]]) -> bool:
+    mean = SESSIONS / ITEMS
+    allowed = 5 * (mean * (1 - 1 / ITEMS)) ** 0.5
+    cells = [(item, place) for item in range(ITEMS) for place in range(ITEMS)]
+    return all(abs(places[cell] - mean) < allowed for cell in cells)
+
+
+def four_items(reveal: int) -> Run:
+    data = {"bank": suppliers("bank", 0, ITEMS), "firm": suppliers("firm", 0, ITEMS)}
+    return psi_run_of(data, reveal=reveal, to_both=True)
+
+
+def test_points_leave_in_an_order_that_tells_nothing_of_the_rows() -> None:
+    run = four_items(ROWS)
+    items = [row.tobytes() for row in run.sources["bank"]["items"]()]
+    places: Counter[tuple[int, int]] = Counter()
+
+    def note(effect: Effect) -> Effect:
+        if isinstance(effect, Compute) and effect.call is match.blind:
+            for place, row in enumerate(effect.args[0]):
+                places[items.index(row.tobytes()), place] += 1
+        return effect
+
+    for coins in range(SESSIONS):
+        simulate(
+            run,
+            coins=coins,
+            wrap=lambda name, steps: rewriting(steps, note) if name == "bank" else steps,
+        ).run()
+    assert evenly_spread(places)
+
+
+def echo_places(reveal: int, coins: int) -> list[int]:
+    """For each of the bank's points, in the order sent, where its tag stands in the echo."""
+    raised: list[bytes] = []
+    echoed: list[bytes] = []
+
+    def note(effect: Effect) -> Effect:
+        if isinstance(effect, Compute) and effect.call is match.raise_and_tag:
+            raised.extend(row.tobytes() for row in effect.call(*effect.args))
+        if isinstance(effect, Send) and effect.lane == "echo":
+            assert isinstance(effect.message, Block)
+            rows = np.frombuffer(effect.message.data, np.uint8).reshape(-1, effect.message.width)
+            echoed.extend(row.tobytes() for row in rows)
+        return effect
+
+    simulate(
+        four_items(reveal),
+        coins=coins,
+        wrap=lambda name, steps: rewriting(steps, note) if name == "firm" else steps,
+    ).run()
+    return [echoed.index(tag) for tag in raised]
+
+
+def test_an_echo_that_tells_rows_keeps_their_order() -> None:
+    assert all(echo_places(ROWS, coins) == [0, 1, 2, 3] for coins in range(5))
+
+
+def test_an_echo_that_tells_a_count_is_in_an_order_of_its_own() -> None:
+    places: Counter[tuple[int, int]] = Counter()
+    for coins in range(SESSIONS):
+        places.update(enumerate(echo_places(COUNT, coins)))
+    assert evenly_spread(places)
+
+
+def test_a_counted_echo_leaves_only_when_all_points_are_in() -> None:
+    """Piece by piece it would tell which rows a block's matches are among."""
+    frames = simulate(psi_run(reveal=COUNT, mine=20)).run().frames
+    last = max(i for i, f in enumerate(frames) if (f.sender, f.lane) == (0, "points"))
+    first = min(i for i, f in enumerate(frames) if (f.sender, f.lane) == (1, "echo"))
+    assert first > last
