@@ -58,16 +58,19 @@ class _Fiber:
         self.effect: Effect | None = None
         self.results: list[Any] = []  # of its branches, while it waits for them
         self.missing = 0
-        self.done = False
+        self.branches: list[_Fiber] = []
+        self.joined = False
 
     def inherits(self, other: _Fiber) -> bool:
-        """Whether ``other`` has ended, or waits for this fiber: then its lanes may be used here."""
+        """Whether the lanes of ``other`` may be used here: it waits for this fiber, or whoever
+        waited for it has gone on. Having ended is not enough: when a branch ends beside this one
+        depends on what arrives first."""
         ancestor = self.parent
         while ancestor is not None:
             if ancestor is other:
                 return True
             ancestor = ancestor.parent
-        return other.done
+        return other.joined
 
 
 class Machine(Generic[R]):
@@ -201,7 +204,6 @@ class Machine(Generic[R]):
                 assert_never(effect)
 
     def _return(self, fiber: _Fiber, value: Any) -> None:
-        fiber.done = True
         del self._live[fiber.path]
         parent = fiber.parent
         if parent is None:
@@ -214,16 +216,20 @@ class Machine(Generic[R]):
         parent.results[fiber.path[-1]] = value
         parent.missing -= 1
         if not parent.missing:
+            for branch in parent.branches:
+                branch.joined = True
             self._ready.append((parent, tuple(parent.results), None))
 
     def _fork(self, fiber: _Fiber, effect: Fork) -> None:
         fiber.results = [None] * len(effect.branches)
         fiber.missing = len(effect.branches)
+        fiber.branches = []
         if not effect.branches:
             self._ready.append((fiber, (), None))
         for index, branch in enumerate(effect.branches):
             child = _Fiber((*fiber.path, fiber.step, index), branch, fiber)
             self._live[child.path] = child
+            fiber.branches.append(child)
             self._ready.append((child, None, None))
 
     def _claim(self, fiber: _Fiber, peer: str, lane: str, *, writing: bool) -> None:
