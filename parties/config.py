@@ -38,7 +38,7 @@ window = 16                 # messages in flight on each lane before the reader 
 handshake_seconds = 30      # for partners to answer while a session is agreed
 idle_seconds = 60           # a silent partner is given up after this
 job_seconds = 21600         # no session lasts longer
-sessions = 8                # sessions at a time; more of them wait
+sessions = 8                # sessions at a time; more are refused as busy
 """
 
 DATASETS_TOML: Final = """\

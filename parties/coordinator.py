@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -22,7 +23,7 @@ from parties.requests import Query, make_plan
 from parties.rpc.v1 import peer_pb2
 from parties.rpc.v1.peer_pb2_grpc import PeerStub
 from parties.sources import read_model
-from parties.store import ACCEPTED, WAITING, Job, job_id
+from parties.store import ACCEPTED, Job, job_of
 from protocols.errors import LinkLost, PeerFault, Refused, SessionError
 from protocols.handshake import check_acceptance
 from protocols.plan import Plan
@@ -30,6 +31,7 @@ from protocols.spec import Offer
 
 R = TypeVar("R")
 POLL_SECONDS = 1.0
+WITHDRAW_SECONDS = 5.0
 MOST_CODE = 40
 
 
@@ -96,7 +98,7 @@ async def _offer(node: Node, name: str, dataset: str, family: str) -> Offer:
 
 
 def new_job(node: Node, plan: Plan) -> Job:
-    job = Job(job_id(plan.hash), plan.hash, plan.raw, plan.role(node.me), WAITING, time.time())
+    job = job_of(plan, node.me, time.time())
     node.store.add(job)
     log("submitted", job=job.id, protocol=plan.protocol)
     return job
@@ -107,21 +109,41 @@ async def coordinate(node: Node, job: Job, plan: Plan, model: bytes) -> None:
     others = [name for name in plan.names if name != node.me]
     try:
         node.progress_of(job.id).report("asking", 0, len(others))
-        accepted = await asyncio.gather(*(_propose(node, job, plan, name) for name in others))
-        by_name = dict(zip(others, accepted, strict=True))
+        by_name = await _ask_all(node, job, plan, others)
         by_name[node.me] = node.accept(plan)
         acceptances = [by_name[name] for name in plan.names]
         job = node.set_state(job, ACCEPTED)
         running = node.begin(job, acceptances, model or None)
     except asyncio.CancelledError:
+        await _withdraw(node, plan, others)
         raise
     except Exception as error:
         if not isinstance(error, SessionError):
             log("internal-error", job=job.id, error=type(error).__name__)
         node.fail_job(job, error)
+        await _withdraw(node, plan, others)
         return
     for name in others:
         node.spawn(_start(node, running, plan, name, acceptances))
+
+
+async def _ask_all(node: Node, job: Job, plan: Plan, others: list[str]) -> dict[str, Acceptance]:
+    """Everyone's acceptance; the first refusal or fault ends the asking of all."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = {n: group.create_task(_propose(node, job, plan, n)) for n in others}
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return {name: task.result() for name, task in asked.items()}
+
+
+async def _withdraw(node: Node, plan: Plan, others: list[str]) -> None:
+    """Tells whoever may have said yes that the plan is off; who does not hear lets it expire."""
+    request = peer_pb2.WithdrawRequest(plan_hash=plan.hash)
+    for name in others:
+        with suppress(SessionError, ConfigError):
+            card = node.trust.get(name)
+            await call(node, card, lambda stub: stub.Withdraw(request, timeout=WITHDRAW_SECONDS))
 
 
 async def _propose(node: Node, job: Job, plan: Plan, name: str) -> Acceptance:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
@@ -32,10 +33,30 @@ class Traffic:
     received: int = 0
 
 
+class Stream:
+    """One gRPC stream of a link: what is to go out on it, in order; ``None`` ends it."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self._outbox: asyncio.Queue[LinkMessage | None] = asyncio.Queue()
+
+    def put(self, message: LinkMessage) -> None:
+        self._outbox.put_nowait(message)
+
+    def end(self) -> None:
+        self._outbox.put_nowait(None)
+
+    async def messages(self) -> AsyncIterator[LinkMessage]:
+        while (message := await self._outbox.get()) is not None:
+            self._traffic.sent += message.ByteSize()
+            yield message
+
+
 class Link:
     """``on_message`` takes what arrives; ``on_connect`` gives what a new stream starts with.
 
-    ``on_lost`` is told once, when the link is given up after ``patience`` seconds without a stream.
+    ``on_lost`` is told once, when the link is given up after ``patience`` seconds in which no
+    stream was heard from.
     """
 
     def __init__(
@@ -52,59 +73,64 @@ class Link:
         self._session_id = session_id
         self._patience = patience
         self._on_message, self._on_connect, self._on_lost = on_message, on_connect, on_lost
-        self._outbox: asyncio.Queue[LinkMessage | None] | None = None
+        self._stream: Stream | None = None
+        self._farewell: Abort | None = None
         self._closing = False
         self._closed = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
         self._await_stream()
 
-    def send(self, message: Frame | Credit | Receipt | Abort) -> None:
+    def send(self, message: Frame | Credit | Receipt) -> None:
         """Puts ``message`` on the stream; without one it waits in the machine for the next."""
-        if self._outbox is not None:
-            self._outbox.put_nowait(_wrap(message))
+        if self._stream is not None:
+            self._stream.put(_wrap(message))
 
-    def close(self) -> None:
-        """No more will be sent: what is under way still goes out."""
+    def close(self, farewell: Abort | None = None) -> None:
+        """No more will be sent but what is under way, and ``farewell``.
+
+        Without a stream a last one is waited for: the peer should hear how the session ended.
+        """
         self._closing = True
-        self._stop_watch()
-        if self._outbox is not None:
-            self._outbox.put_nowait(None)
-        else:
-            self._closed.set()
+        self._farewell = farewell
+        if self._stream is not None:
+            self._say_farewell(self._stream)
+
+    def _say_farewell(self, stream: Stream) -> None:
+        if self._farewell is not None:
+            stream.put(_wrap(self._farewell))
+        stream.end()
 
     async def closed(self) -> None:
         await self._closed.wait()
 
-    def connect(self) -> AsyncIterator[LinkMessage]:
-        """A new stream's outgoing messages; an older stream's end here."""
-        if self._outbox is not None:
-            self._outbox.put_nowait(None)
-        outbox: asyncio.Queue[LinkMessage | None] = asyncio.Queue()
-        outbox.put_nowait(LinkMessage(open=Open(session_id=self._session_id)))
+    def connect(self) -> Stream:
+        """A new stream; an older one ends here."""
+        if self._stream is not None:
+            self._stream.end()
+        stream = Stream(self.traffic)
+        stream.put(LinkMessage(open=Open(session_id=self._session_id)))
         for message in self._on_connect(self.peer):
-            outbox.put_nowait(_wrap(message))
+            stream.put(_wrap(message))
         if self._closing:
-            outbox.put_nowait(None)
-        self._outbox = outbox
-        return self._drain(outbox)
-
-    async def _drain(self, outbox: asyncio.Queue[LinkMessage | None]) -> AsyncIterator[LinkMessage]:
-        while (message := await outbox.get()) is not None:
-            self.traffic.sent += message.ByteSize()
-            yield message
+            self._say_farewell(stream)
+        self._stream = stream
+        return stream
 
     def receive(self, message: LinkMessage) -> None:
-        """One message off the stream; the first shows that the peer is there."""
+        """One message off a stream; the first shows that the peer is there."""
         self._stop_watch()
         self.traffic.received += message.ByteSize()
         content = message.WhichOneof("content")
         if content in ("frame", "credit", "receipt", "abort"):
             self._on_message(self.peer, getattr(message, content))
 
-    def disconnected(self, outbox_ended: bool) -> None:
-        """The stream is gone. With nothing more to send, that is the end."""
-        self._outbox = None
-        if self._closing and outbox_ended:
+    def disconnected(self, stream: Stream, *, cleanly: bool) -> None:
+        """``stream`` is gone. If both sides had said all they had to, that is the end."""
+        if stream is not self._stream:
+            return
+        self._stream = None
+        if self._closing and cleanly:
+            self._stop_watch()
             self._closed.set()
         else:
             self._await_stream()
@@ -129,39 +155,41 @@ class Link:
         """Keeps a stream to the peer until the link is closed or lost."""
         wait = RETRY_SECONDS
         while not self._closed.is_set():
-            ended = False
+            stream = self.connect()
             call = PeerStub(channel).Link(wait_for_ready=False)
-            writer = asyncio.create_task(self._write(call))
+            writer = asyncio.create_task(_write(stream, call))
+            cleanly = False
             try:
                 async for message in call:
                     wait = RETRY_SECONDS
                     self.receive(message)
-                ended = True
+                cleanly = True
             except grpc.aio.AioRpcError as error:
-                if error.code() == grpc.StatusCode.NOT_FOUND:
-                    self.lose("session-unknown")
-                elif error.code() in (
-                    grpc.StatusCode.UNAUTHENTICATED,
-                    grpc.StatusCode.PERMISSION_DENIED,
-                ):
-                    self.lose("peer-refused")
+                code = _FINAL.get(error.code())
+                if code is not None:
+                    self.lose(code)
             finally:
                 writer.cancel()
                 call.cancel()
-            if self._closed.is_set():
-                return
-            self.disconnected(ended)
+            self.disconnected(stream, cleanly=cleanly)
             if not self._closed.is_set():
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, MOST_RETRY_SECONDS)
 
-    async def _write(self, call: grpc.aio.StreamStreamCall) -> None:
-        try:
-            async for message in self.connect():
-                await call.write(message)
-            await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return  # the reading side sees the same, and decides
+
+_FINAL = {
+    grpc.StatusCode.NOT_FOUND: "session-unknown",
+    grpc.StatusCode.UNAUTHENTICATED: "peer-refused",
+    grpc.StatusCode.PERMISSION_DENIED: "peer-refused",
+}
+
+
+async def _write(stream: Stream, call: grpc.aio.StreamStreamCall) -> None:
+    # A stream that breaks is seen by the reading side, which decides what follows.
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        async for message in stream.messages():
+            await call.write(message)
+        await call.done_writing()
 
 
 def _wrap(message: Frame | Credit | Receipt | Abort) -> LinkMessage:

@@ -21,6 +21,7 @@ from parties.data_errors import DataError
 from parties.datasets import Engine
 from parties.errors import ConfigError
 from parties.home import Home
+from parties.keyfiles import Passphrase
 from parties.logs import log
 from parties.offers import Offers
 from parties.rules import Policy, parse_policy
@@ -84,10 +85,10 @@ class Progress:
 class Node:
     """One party's state. Everything happens in one event loop; heavy work does not."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, passphrase: Passphrase = None) -> None:
         self.home = home
         self.settings = home.settings()
-        self.identity = home.identity()
+        self.identity = home.identity(passphrase)
         self.me = self.settings.name
         self.trust = home.store()
         self.started = time.time()
@@ -105,7 +106,6 @@ class Node:
         self.running: dict[str, Running] = {}
         self.progress: dict[str, Progress] = {}
         self.session_opened = asyncio.Event()
-        self.slots = asyncio.Semaphore(self.settings.limits.sessions)
         self.draining = False
         self.tasks: dict[str, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -124,10 +124,18 @@ class Node:
         return self._datasets.get()
 
     def _end_stale_jobs(self) -> None:
-        """What ran when the node last stopped cannot go on: its session's secrets are gone."""
-        for job in self.store.all():
-            if job.state == RUNNING:
-                self.store.update(job, state=FAILED, code="node-restarted", ended=time.time())
+        """What ran when the node last stopped cannot go on: its session's secrets are gone.
+
+        Other parties' plans that wait here, for our people or for their start, still can.
+        """
+        for job in self.store.in_state(WAITING, ACCEPTED, RUNNING):
+            if job.state == RUNNING or job.querier == self.me:
+                self.fail_job(job, Cancelled("node-restarted"))
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are as many sessions as node.toml allows."""
+        return len(self.running) >= self.settings.limits.sessions
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.create_task(coroutine)
@@ -149,7 +157,7 @@ class Node:
 
     def job(self, identifier: str) -> Job:
         """By its id or the start of one; ``Misuse`` where there is none, or more than one."""
-        found = [job for job in self.store.all() if identifier and job.id.startswith(identifier)]
+        found = self.store.starting_with(identifier) if identifier else []
         if len(found) != 1:
             code = "job-unknown" if not found else "job-ambiguous"
             raise Misuse(code, f"no job {identifier!r}" if not found else f"several {identifier!r}")
@@ -175,10 +183,14 @@ class Node:
         elif isinstance(error, Cancelled):
             state = CANCELLED
         message = f"{error}: {status.text}" if isinstance(error, SessionError) else status.text
-        if isinstance(error, Misuse):
+        hint = status.remedy
+        if isinstance(error, Misuse) and str(error) != error.code:
             message = str(error)
-        if status.remedy:
-            message += f"; {status.remedy}"
+        elif isinstance(error, Cancelled) and error.by:
+            message = f"{error.by} ended the session: {error.code}: {status.text}"
+            hint = f"its people see why under the same job, {job.id}"
+        if hint:
+            message += f"; {hint}"
         self.accepted.pop(job.plan_hash, None)
         code = public_code(error)
         summary = {"exit_code": exit_code(error)}
@@ -195,8 +207,8 @@ class Node:
 
     def expire(self, now: float) -> None:
         """Ends the jobs of plans that have expired before they began."""
-        for job in self.store.all():
-            if job.state in (WAITING, ACCEPTED) and now > Plan.parse(job.plan).message.expires:
+        for job in self.store.in_state(WAITING, ACCEPTED):
+            if now > Plan.parse(job.plan).message.expires:
                 self.fail_job(job, Cancelled("plan-expired"))
 
     def accept(self, plan: Plan) -> Acceptance:
@@ -244,10 +256,8 @@ class Node:
         began = time.monotonic()
         job = self.set_state(job, RUNNING)
         try:
-            async with self.slots:
-                running.start()
-                completed = await running.run(self.settings.limits.job_seconds)
-                await self._release(job, running, completed, data, time.monotonic() - began)
+            completed = await running.run(self.settings.limits.job_seconds)
+            await self._release(job, running, completed, data, time.monotonic() - began)
         except SessionError as error:
             self.fail_job(job, error)
         except Exception as error:

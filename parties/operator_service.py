@@ -69,8 +69,8 @@ class OperatorService(OperatorServicer):
     async def Submit(self, request: pb.SubmitRequest, context: Any) -> pb.SubmitResponse:
         async def answer(operator: str) -> pb.SubmitResponse:
             node = self._node
-            if node.draining:
-                raise Misuse("draining")
+            if node.draining or node.busy:
+                raise Misuse("draining" if node.draining else "busy")
             query = parse_query(request.request)
             plan = await resolve(node, query, request.model)
             job = new_job(node, plan)

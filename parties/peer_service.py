@@ -19,12 +19,14 @@ from parties.rpc.v1 import peer_pb2
 from parties.rpc.v1.peer_pb2_grpc import PeerServicer
 from parties.rules import family
 from parties.status import grpc_status, public_code
-from parties.store import ACCEPTED, ENDED, REFUSED, RUNNING, WAITING, Job, job_id
+from parties.store import ACCEPTED, CANCELLED, ENDED, REFUSED, RUNNING, WAITING, Job, job_of
 from parties.tls import peer_of
 from protocols.errors import PeerFault, Refused, SessionError
+from protocols.plan import Plan
 
 R = TypeVar("R")
-MOST_FIRST_BYTES = 256
+MOST_OPEN_PLANS = 100
+"""Plans of one party that wait for an approval, or for their start."""
 SECONDS_A_DAY = 86400
 
 
@@ -77,7 +79,7 @@ class PeerService(PeerServicer):
         decision = judge(node.policy, admitted, now, spent)
         if decision.verdict == "refuse":
             raise Refused(node.me, decision.code, decision.public)
-        job = job or self._new_job(request.plan, plan.hash, plan.role(node.me), now)
+        job = job or self._new_job(plan, now)
         if decision.verdict == "approve" and not job.approved_by:
             return peer_pb2.ProposeResponse(pending=peer_pb2.Pending())
         # Durable before the yes leaves: a plan counts once, however often it is proposed.
@@ -86,10 +88,14 @@ class PeerService(PeerServicer):
             node.set_state(job, ACCEPTED)
         return peer_pb2.ProposeResponse(accepted=node.accept(plan))
 
-    def _new_job(self, raw: bytes, plan_hash: bytes, role: str, now: float) -> Job:
-        job = Job(job_id(plan_hash), plan_hash, raw, role, WAITING, now)
-        self._node.store.add(job)
-        log("proposed", job=job.id, role=role)
+    def _new_job(self, plan: Plan, now: float) -> Job:
+        node = self._node
+        open_jobs = [j for j in node.store.in_state(WAITING, ACCEPTED) if j.querier == plan.querier]
+        if node.busy or len(open_jobs) >= MOST_OPEN_PLANS:
+            raise Refused(node.me, "busy")
+        job = job_of(plan, node.me, now)
+        node.store.add(job)
+        log("proposed", job=job.id, peer=job.querier, role=job.role)
         return job
 
     async def Start(self, request: peer_pb2.StartRequest, context: Any) -> peer_pb2.StartResponse:
@@ -114,22 +120,37 @@ class PeerService(PeerServicer):
 
         return await self._answered("Start", context, answer)
 
+    async def Withdraw(
+        self, request: peer_pb2.WithdrawRequest, context: Any
+    ) -> peer_pb2.WithdrawResponse:
+        async def answer(caller: Card) -> peer_pb2.WithdrawResponse:
+            node = self._node
+            job = node.store.by_plan(request.plan_hash)
+            if job is not None and job.querier == caller.name and job.state in (WAITING, ACCEPTED):
+                node.accepted.pop(job.plan_hash, None)
+                text = f"withdrawn by {caller.name}"
+                node.set_state(job, CANCELLED, code="withdrawn", message=text)
+            return peer_pb2.WithdrawResponse()
+
+        return await self._answered("Withdraw", context, answer)
+
     async def Link(
         self, request_iterator: AsyncIterator[peer_pb2.LinkMessage], context: Any
     ) -> AsyncIterator[peer_pb2.LinkMessage]:
         caller = await self._caller("Link", context)
         link = await self._link_of(caller, request_iterator, context)
+        stream = link.connect()
         reader = asyncio.create_task(self._read(link, request_iterator))
+        cleanly = False
         try:
-            async for message in link.connect():
+            async for message in stream.messages():
                 yield message
             # The dialler closes first; what it still has to say is heard.
             await reader
+            cleanly = True
         finally:
             reader.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await reader
-            link.disconnected(outbox_ended=reader.done() and not reader.cancelled())
+            link.disconnected(stream, cleanly=cleanly)
 
     async def _link_of(
         self, caller: Card, messages: AsyncIterator[peer_pb2.LinkMessage], context: Any

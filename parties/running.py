@@ -65,9 +65,6 @@ class Running:
             for peer in session.others
         }
 
-    def start(self) -> None:
-        self._advance()
-
     async def run(self, job_seconds: float) -> Completed:
         """The session's outcome; raises the ``SessionError`` that ended it."""
         try:
@@ -92,9 +89,7 @@ class Running:
         for task in self._tasks:
             task.cancel()
         for peer, link in self.links.items():
-            if peer not in self._aborted_by:
-                link.send(Abort(code=error.code))
-            link.close()
+            link.close(None if peer in self._aborted_by else Abort(code=error.code))
 
     def _from_the_start(self, peer: str) -> list[Frame | Credit | Receipt]:
         """What a new stream to ``peer`` begins with."""

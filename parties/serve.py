@@ -15,6 +15,7 @@ from grpc_health.v1.health import aio as health
 from parties import __version__
 from parties.errors import ConfigError
 from parties.home import Home
+from parties.keyfiles import Passphrase
 from parties.logs import log, start_logging
 from parties.node import Node
 from parties.operator_service import OperatorService
@@ -28,14 +29,16 @@ DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 5.0
 
 
-async def serve(home: Home, on_ready: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT; then drains and returns.
+async def serve(
+    home: Home, on_ready: Callable[[str], None], passphrase: Passphrase = None
+) -> None:
+    """Serves until SIGTERM or SIGINT; then drains and returns. ``passphrase`` opens sealed keys.
 
     Raises ``ConfigError`` if the address or the socket is taken.
     """
     settings = home.settings()
     start_logging(settings.log_level)
-    node = Node(home)
+    node = Node(home, passphrase)
     partners = grpc.aio.server(options=SERVER_OPTIONS)
     add_PeerServicer_to_server(PeerService(node), partners)
     healthy = health.HealthServicer()

@@ -106,7 +106,13 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
         "draining": Status(
             Exit.LINK, StatusCode.UNAVAILABLE, "the node is shutting down", "try again later"
         ),
-        "denied": Status(*_POLICY, "an approver said no", "ask that party's approver"),
+        "busy": Status(
+            Exit.LINK, StatusCode.RESOURCE_EXHAUSTED, "the node has all it can do", "try later"
+        ),
+        "approval-denied": Status(*_POLICY, "an approver said no", "ask that party's approver"),
+        "approval-expired": Status(
+            *_POLICY, "nobody approved in time", "ask that party's approver, submit it again"
+        ),
         # Who is there?
         "peer-unknown": Status(
             *_IDENTITY, "the caller is not a trusted party", "exchange cards: node card, node trust"
@@ -137,14 +143,16 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
         "unparsable": Status(*_PEER, "bytes that are no such message", "update both sides"),
         "wrong-session": Status(*_PEER, "a message of another session", "run the query again"),
         "transcript-differs": Status(
-            *_PEER, "the parties saw different messages", "keep both ledgers; audit verify"
+            *_PEER,
+            "the parties saw different messages",
+            "keep both nodes' state; compare the receipts",
         ),
         "window-exceeded": Status(*_PEER, "more messages than agreed", "report it to that party"),
         # Our own side.
         "config": Status(*_LOCAL, "a local file or argument is wrong", "see the message"),
         "local-data": Status(*_LOCAL, "a dataset cannot be used as it is", "try: data check"),
         "rows-outside-plan": Status(
-            *_LOCAL, "a dataset has more rows than the plan allows", "raise max_rows in the plan"
+            *_LOCAL, "a dataset is larger or smaller than the plan says", "submit the query again"
         ),
         "worker-died": Status(
             *_FAILED, "a worker process died", "it may have run out of memory; see the log"
@@ -160,18 +168,43 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
             ),
             Status(*_FAILED, "the node failed", "see its log; report the bug"),
         ),
-        # The way between.
-        "unreachable": Status(
-            *_LINK, "the party cannot be reached", "is its node running? try: doctor"
+        **dict.fromkeys(
+            ("job-unknown", "job-ambiguous", "no-result", "job-not-waiting", "job-ended"),
+            Status(*_LOCAL, "no such thing to do with that job", "see: jobs list"),
         ),
-        "link-lost": Status(*_LINK, "the connection broke", "run the query again; try: doctor"),
+        # The way between.
+        "peer-down": Status(
+            *_LINK, "the party cannot be reached", "is its node running, and its card current?"
+        ),
+        "peer-certificate": Status(
+            *_LINK,
+            "the connection was made, but not with the pinned certificate",
+            "exchange cards again: node card, node trust",
+        ),
+        "peer-refused": Status(
+            *_LINK, "the party does not let us connect", "does it still trust our card?"
+        ),
+        "session-unknown": Status(*_LINK, "the party's node was restarted", "run the query again"),
+        "link-lost": Status(*_LINK, "the connection broke", "run the query again"),
         "deadline": Status(
-            Exit.LINK, StatusCode.DEADLINE_EXCEEDED, "the deadline passed", "see [limits]; doctor"
+            Exit.LINK,
+            StatusCode.DEADLINE_EXCEEDED,
+            "the deadline passed",
+            "see [limits] in node.toml",
         ),
         # Called off.
         "cancelled": Status(Exit.OTHER, StatusCode.CANCELLED, "called off", "submit it again"),
         "shutdown": Status(
-            Exit.OTHER, StatusCode.CANCELLED, "the node was shut down", "start it, submit again"
+            Exit.LINK, StatusCode.CANCELLED, "the node was shut down", "start it, submit again"
+        ),
+        "node-restarted": Status(
+            Exit.LINK, StatusCode.CANCELLED, "the node was stopped meanwhile", "submit it again"
+        ),
+        "cancelled-by-operator": Status(
+            Exit.OTHER, StatusCode.CANCELLED, "called off by an operator", "submit it again"
+        ),
+        "withdrawn": Status(
+            Exit.OTHER, StatusCode.CANCELLED, "withdrawn by the querier", "nothing to do"
         ),
     }
 )
@@ -181,7 +214,7 @@ _BY_KIND: Final[tuple[tuple[type[Exception], Status], ...]] = (
     (Refused, Status(*_POLICY, "a party refused", _ASK)),
     (PeerFault, Status(*_PEER, "a peer broke the protocol", _RELEASE)),
     (Malformed, Status(*_PEER, "a message is malformed", _RELEASE)),
-    (LinkLost, Status(*_LINK, "the link to a party was lost", "try: jointcredit doctor")),
+    (LinkLost, Status(*_LINK, "the link to a party was lost", "run the query again")),
     (Misuse, Status(*_LOCAL, "local input does not fit the plan", "see this node's message")),
     (DataError, TABLE["local-data"]),
     (ConfigError, TABLE["config"]),
@@ -195,6 +228,7 @@ _EXITS: Final[tuple[tuple[type[Exception], tuple[Exit, ...]], ...]] = (
     (PeerFault, (Exit.PEER,)),
     (LinkLost, (Exit.LINK,)),
     (Refused, (Exit.REFUSED, Exit.WAITING, Exit.LINK)),
+    (Cancelled, (Exit.OTHER, Exit.LINK)),
     (DataError, (Exit.LOCAL,)),
     (ConfigError, (Exit.LOCAL,)),
 )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from protocols.plan import Plan
+
 WAITING, ACCEPTED, RUNNING, DONE = "waiting", "accepted", "running", "done"
 FAILED, REFUSED, CANCELLED = "failed", "refused", "cancelled"
 ENDED: Final = frozenset({DONE, FAILED, REFUSED, CANCELLED})
@@ -20,6 +22,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY,
     plan_hash BLOB NOT NULL UNIQUE,
     plan BLOB NOT NULL,
+    querier TEXT NOT NULL,
     role TEXT NOT NULL,
     state TEXT NOT NULL,
     code TEXT NOT NULL DEFAULT '',
@@ -48,7 +51,7 @@ CREATE TABLE IF NOT EXISTS receipts (
 
 
 _FIELDS: Final = (
-    "id", "plan_hash", "plan", "role", "state", "created", "code", "message", "ended",
+    "id", "plan_hash", "plan", "querier", "role", "state", "created", "code", "message", "ended",
     "approved_by", "summary",
 )  # fmt: skip
 
@@ -60,6 +63,7 @@ class Job:
     id: str
     plan_hash: bytes
     plan: bytes
+    querier: str
     role: str
     state: str
     created: float
@@ -74,8 +78,10 @@ class Job:
         return self.state in ENDED
 
 
-def job_id(plan_hash: bytes) -> str:
-    return plan_hash[:8].hex()
+def job_of(plan: Plan, me: str, now: float) -> Job:
+    """A new job for ``plan``, before anybody has said yes."""
+    identifier = plan.hash[:8].hex()
+    return Job(identifier, plan.hash, plan.raw, plan.querier, plan.role(me), WAITING, now)
 
 
 class Store:
@@ -95,8 +101,9 @@ class Store:
 
     def add(self, job: Job) -> None:
         self._database.execute(
-            "INSERT INTO jobs (id, plan_hash, plan, role, state, created) VALUES (?,?,?,?,?,?)",
-            (job.id, job.plan_hash, job.plan, job.role, job.state, job.created),
+            "INSERT INTO jobs (id, plan_hash, plan, querier, role, state, created)"
+            " VALUES (?,?,?,?,?,?,?)",
+            (job.id, job.plan_hash, job.plan, job.querier, job.role, job.state, job.created),
         )
 
     def update(self, job: Job, **changes: Any) -> Job:
@@ -125,7 +132,15 @@ class Store:
         rows = self._jobs("WHERE plan_hash = ?", (plan_hash,))
         return rows[0] if rows else None
 
+    def starting_with(self, identifier: str) -> list[Job]:
+        return self._jobs("WHERE substr(id, 1, ?) = ?", (len(identifier), identifier))
+
+    def in_state(self, *states: str) -> list[Job]:
+        places = ",".join("?" * len(states))
+        return self._jobs(f"WHERE state IN ({places}) ORDER BY created, id", states)
+
     def all(self) -> list[Job]:
+        """The newest first."""
         return self._jobs("ORDER BY created DESC, id", ())
 
     def _jobs(self, where: str, values: tuple[Any, ...]) -> list[Job]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mpc.wire.v1 import session_pb2 as mpc_dot_wire_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19parties/rpc/v1/peer.proto\x12\x0eparties.rpc.v1\x1a\x19mpc/wire/v1/session.proto\"\x11\n\x0f\x44\x65scribeRequest\"A\n\x10\x44\x65scribeResponse\x12-\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1b.parties.rpc.v1.DatasetCard\"s\n\x0b\x44\x61tasetCard\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x12\n\nnormalizer\x18\x03 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x04 \x03(\t\x12\x10\n\x08max_rows\x18\x05 \x01(\x04\x12\x11\n\tprotocols\x18\x06 \x03(\t\"1\n\x0eProposeRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xa0\x01\n\x0fProposeResponse\x12+\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x17.mpc.wire.v1.AcceptanceH\x00\x12*\n\x07pending\x18\x02 \x01(\x0b\x32\x17.parties.rpc.v1.PendingH\x00\x12*\n\x07refused\x18\x03 \x01(\x0b\x32\x17.parties.rpc.v1.RefusalH\x00\x42\x08\n\x06\x61nswer\"\t\n\x07Pending\"%\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\"O\n\x0cStartRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12,\n\x0b\x61\x63\x63\x65ptances\x18\x02 \x03(\x0b\x32\x17.mpc.wire.v1.Acceptance\"q\n\rStartResponse\x12*\n\x07started\x18\x01 \x01(\x0b\x32\x17.parties.rpc.v1.StartedH\x00\x12*\n\x07refused\x18\x02 \x01(\x0b\x32\x17.parties.rpc.v1.RefusalH\x00\x42\x08\n\x06\x61nswer\"\t\n\x07Started\"\xdb\x01\n\x0bLinkMessage\x12#\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x12.mpc.wire.v1.FrameH\x00\x12%\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x13.mpc.wire.v1.CreditH\x00\x12\'\n\x07receipt\x18\x03 \x01(\x0b\x32\x14.mpc.wire.v1.ReceiptH\x00\x12$\n\x04open\x18\x04 \x01(\x0b\x32\x14.parties.rpc.v1.OpenH\x00\x12&\n\x05\x61\x62ort\x18\x05 \x01(\x0b\x32\x15.parties.rpc.v1.AbortH\x00\x42\t\n\x07\x63ontent\"\x1a\n\x04Open\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\"\x15\n\x05\x41\x62ort\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t2\xad\x02\n\x04Peer\x12M\n\x08\x44\x65scribe\x12\x1f.parties.rpc.v1.DescribeRequest\x1a .parties.rpc.v1.DescribeResponse\x12J\n\x07Propose\x12\x1e.parties.rpc.v1.ProposeRequest\x1a\x1f.parties.rpc.v1.ProposeResponse\x12\x44\n\x05Start\x12\x1c.parties.rpc.v1.StartRequest\x1a\x1d.parties.rpc.v1.StartResponse\x12\x44\n\x04Link\x12\x1b.parties.rpc.v1.LinkMessage\x1a\x1b.parties.rpc.v1.LinkMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19parties/rpc/v1/peer.proto\x12\x0eparties.rpc.v1\x1a\x19mpc/wire/v1/session.proto\"\x11\n\x0f\x44\x65scribeRequest\"A\n\x10\x44\x65scribeResponse\x12-\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1b.parties.rpc.v1.DatasetCard\"s\n\x0b\x44\x61tasetCard\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x12\n\nnormalizer\x18\x03 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x04 \x03(\t\x12\x10\n\x08max_rows\x18\x05 \x01(\x04\x12\x11\n\tprotocols\x18\x06 \x03(\t\"1\n\x0eProposeRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xa0\x01\n\x0fProposeResponse\x12+\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x17.mpc.wire.v1.AcceptanceH\x00\x12*\n\x07pending\x18\x02 \x01(\x0b\x32\x17.parties.rpc.v1.PendingH\x00\x12*\n\x07refused\x18\x03 \x01(\x0b\x32\x17.parties.rpc.v1.RefusalH\x00\x42\x08\n\x06\x61nswer\"\t\n\x07Pending\"%\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\"O\n\x0cStartRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12,\n\x0b\x61\x63\x63\x65ptances\x18\x02 \x03(\x0b\x32\x17.mpc.wire.v1.Acceptance\"q\n\rStartResponse\x12*\n\x07started\x18\x01 \x01(\x0b\x32\x17.parties.rpc.v1.StartedH\x00\x12*\n\x07refused\x18\x02 \x01(\x0b\x32\x17.parties.rpc.v1.RefusalH\x00\x42\x08\n\x06\x61nswer\"\t\n\x07Started\"$\n\x0fWithdrawRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\"\x12\n\x10WithdrawResponse\"\xdb\x01\n\x0bLinkMessage\x12#\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x12.mpc.wire.v1.FrameH\x00\x12%\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x13.mpc.wire.v1.CreditH\x00\x12\'\n\x07receipt\x18\x03 \x01(\x0b\x32\x14.mpc.wire.v1.ReceiptH\x00\x12$\n\x04open\x18\x04 \x01(\x0b\x32\x14.parties.rpc.v1.OpenH\x00\x12&\n\x05\x61\x62ort\x18\x05 \x01(\x0b\x32\x15.parties.rpc.v1.AbortH\x00\x42\t\n\x07\x63ontent\"\x1a\n\x04Open\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\"\x15\n\x05\x41\x62ort\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t2\xfc\x02\n\x04Peer\x12M\n\x08\x44\x65scribe\x12\x1f.parties.rpc.v1.DescribeRequest\x1a .parties.rpc.v1.DescribeResponse\x12J\n\x07Propose\x12\x1e.parties.rpc.v1.ProposeRequest\x1a\x1f.parties.rpc.v1.ProposeResponse\x12\x44\n\x05Start\x12\x1c.parties.rpc.v1.StartRequest\x1a\x1d.parties.rpc.v1.StartResponse\x12M\n\x08Withdraw\x12\x1f.parties.rpc.v1.WithdrawRequest\x1a .parties.rpc.v1.WithdrawResponse\x12\x44\n\x04Link\x12\x1b.parties.rpc.v1.LinkMessage\x1a\x1b.parties.rpc.v1.LinkMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,12 +52,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTRESPONSE']._serialized_end=733
   _globals['_STARTED']._serialized_start=735
   _globals['_STARTED']._serialized_end=744
-  _globals['_LINKMESSAGE']._serialized_start=747
-  _globals['_LINKMESSAGE']._serialized_end=966
-  _globals['_OPEN']._serialized_start=968
-  _globals['_OPEN']._serialized_end=994
-  _globals['_ABORT']._serialized_start=996
-  _globals['_ABORT']._serialized_end=1017
-  _globals['_PEER']._serialized_start=1020
-  _globals['_PEER']._serialized_end=1321
+  _globals['_WITHDRAWREQUEST']._serialized_start=746
+  _globals['_WITHDRAWREQUEST']._serialized_end=782
+  _globals['_WITHDRAWRESPONSE']._serialized_start=784
+  _globals['_WITHDRAWRESPONSE']._serialized_end=802
+  _globals['_LINKMESSAGE']._serialized_start=805
+  _globals['_LINKMESSAGE']._serialized_end=1024
+  _globals['_OPEN']._serialized_start=1026
+  _globals['_OPEN']._serialized_end=1052
+  _globals['_ABORT']._serialized_start=1054
+  _globals['_ABORT']._serialized_end=1075
+  _globals['_PEER']._serialized_start=1078
+  _globals['_PEER']._serialized_end=1458
 # @@protoc_insertion_point(module_scope)

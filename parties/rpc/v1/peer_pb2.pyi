@@ -83,6 +83,16 @@ class Started(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class WithdrawRequest(_message.Message):
+    __slots__ = ("plan_hash",)
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ...) -> None: ...
+
+class WithdrawResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class LinkMessage(_message.Message):
     __slots__ = ("frame", "credit", "receipt", "open", "abort")
     FRAME_FIELD_NUMBER: _ClassVar[int]

@@ -49,6 +49,11 @@ class PeerStub:
                 request_serializer=parties_dot_rpc_dot_v1_dot_peer__pb2.StartRequest.SerializeToString,
                 response_deserializer=parties_dot_rpc_dot_v1_dot_peer__pb2.StartResponse.FromString,
                 _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/parties.rpc.v1.Peer/Withdraw',
+                request_serializer=parties_dot_rpc_dot_v1_dot_peer__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=parties_dot_rpc_dot_v1_dot_peer__pb2.WithdrawResponse.FromString,
+                _registered_method=True)
         self.Link = channel.stream_stream(
                 '/parties.rpc.v1.Peer/Link',
                 request_serializer=parties_dot_rpc_dot_v1_dot_peer__pb2.LinkMessage.SerializeToString,
@@ -80,6 +85,13 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Withdraw(self, request, context):
+        """The querier has given a plan up before its start.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Link(self, request_iterator, context):
         """The session's frames between caller and callee, both ways.
         """
@@ -104,6 +116,11 @@ def add_PeerServicer_to_server(servicer, server):
                     servicer.Start,
                     request_deserializer=parties_dot_rpc_dot_v1_dot_peer__pb2.StartRequest.FromString,
                     response_serializer=parties_dot_rpc_dot_v1_dot_peer__pb2.StartResponse.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=parties_dot_rpc_dot_v1_dot_peer__pb2.WithdrawRequest.FromString,
+                    response_serializer=parties_dot_rpc_dot_v1_dot_peer__pb2.WithdrawResponse.SerializeToString,
             ),
             'Link': grpc.stream_stream_rpc_method_handler(
                     servicer.Link,
@@ -192,6 +209,33 @@ class Peer:
             '/parties.rpc.v1.Peer/Start',
             parties_dot_rpc_dot_v1_dot_peer__pb2.StartRequest.SerializeToString,
             parties_dot_rpc_dot_v1_dot_peer__pb2.StartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parties.rpc.v1.Peer/Withdraw',
+            parties_dot_rpc_dot_v1_dot_peer__pb2.WithdrawRequest.SerializeToString,
+            parties_dot_rpc_dot_v1_dot_peer__pb2.WithdrawResponse.FromString,
             options,
             channel_credentials,
             insecure,
