@@ -29,7 +29,7 @@ MOST_ANSWER_BYTES: Final = 64 << 20
 
 
 class NodeError(Exception):
-    """The node answered with an error: its public ``code``, the command line's exit code, a line."""
+    """The node answered with an error: its public code, the command line's exit code, a line."""
 
     def __init__(self, code: str, exit_code: int, text: str) -> None:
         self.code = code

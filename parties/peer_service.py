@@ -180,6 +180,7 @@ class PeerService(PeerServicer):
         ):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "link-not-yours")
             raise AssertionError("unreachable")
+        link.receive(first)
         return link
 
     async def _read(self, link: links.Link, messages: AsyncIterator[peer_pb2.LinkMessage]) -> None:

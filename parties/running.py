@@ -66,7 +66,8 @@ class Running:
         }
 
     async def run(self, job_seconds: float) -> Completed:
-        """The session's outcome; raises the ``SessionError`` that ended it."""
+        """Lets the role go; the session's outcome, or the ``SessionError`` that ended it."""
+        self._advance()
         try:
             async with asyncio.timeout(job_seconds):
                 return await asyncio.shield(self.outcome)

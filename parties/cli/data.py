@@ -119,7 +119,7 @@ def list_(
     home = Home.open(directory)
     if party is None:
         columns: tuple[str, ...] = ("name", "source", "keys", "normalizer", "columns")
-        rows = [
+        rows: list[tuple[object, ...]] = [
             (each.name, each.source, each.keys, each.normalizer, each.columns or ("all",))
             for each in read_datasets(home.datasets_toml).values()
         ]

@@ -102,7 +102,7 @@ def score(**given: Any) -> None:
 
 def _explain_options(family: str, given: dict[str, Any]) -> None:
     if given["directory"] is not None:
-        needed = ["parties", "mine", "theirs"] + {"sum": ["amount"]}.get(family, [])
+        needed = ["parties", "mine", "theirs", *(["amount"] if family == "sum" else [])]
         if not all(given[name] for name in needed):
             raise click.UsageError("With --node, name the parties and the datasets too.")
     elif not given["parties"]:

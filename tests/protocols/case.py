@@ -83,7 +83,7 @@ def build_plan(
         parameters=encode(parameters),
         purpose="test",
         created=1,
-        expires=2,
+        expires=1_000_000,
         nonce=bytes(16),
     )
     secrets = {}
