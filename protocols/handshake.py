@@ -74,7 +74,10 @@ def open_session(
         if name != me:
             with blame(name):
                 agreed = shared_secret(session_secret, acceptance.session_key)
-            pair_keys[name] = Secret(derive_key(agreed, "pair", session_id))
+            # Whose key it is goes in: who signs another's session key as its own would otherwise
+            # make two of our pair keys one, and masks that we add and subtract cancel.
+            pair = sorted(plan.signing_key(each) for each in (me, name))
+            pair_keys[name] = Secret(derive_key(agreed, "pair", session_id, *pair))
     return Session(session_id, plan, me, pair_keys)
 
 
