@@ -21,7 +21,7 @@ from parties.sources import open_dataset
 
 @click.group("data", epilog=example("jointcredit data check acme ledger"))
 def group() -> None:
-    """Name our datasets, check them, and see those that partners offer us."""
+    """Our datasets, and those partners offer us."""
 
 
 @group.command(

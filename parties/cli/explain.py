@@ -61,9 +61,10 @@ class _PlanOrFamily(click.Group):
     ),
 )
 def group() -> None:
-    """Say who learns what from a query, sizes included, and what it costs. Runs nothing.
+    """Who learns what from a query. Runs nothing.
 
-    A query is a PLAN.toml, or the options of psi, sum or score, all of which may be left out.
+    Says sizes and costs too. A query is a PLAN.toml, or the options of psi, sum or score, all of
+    which may be left out.
     """
 
 

@@ -83,8 +83,8 @@ def _follow(
                 raise NodeError(
                     "policy-approval", Exit.WAITING, text + go_on("wait", directory, job)
                 )
-            waiting = "waits for approval here" if seen.role else seen.state
-            stage = seen.stage or (waiting if seen.state == WAITING else seen.state)
+            here = "waits for approval here" if seen.state == WAITING else seen.state
+            stage = seen.stage or here
             progress.show(f"{seen.protocol}: {stage}", seen.done, seen.total)
     raise NodeError("link-lost", Exit.LINK, f"the node stopped telling of job {job}")
 

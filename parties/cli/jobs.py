@@ -15,7 +15,7 @@ from parties.client import NodeError
 from parties.outputs import format_of
 from parties.rpc.v1.operator_pb2 import JobResponse
 from parties.status import Exit
-from parties.store import DONE, ENDED
+from parties.store import DONE, ENDED, WAITING
 
 JOB = click.argument("job")
 at_node = together(options.node, options.signing)
@@ -23,7 +23,7 @@ at_node = together(options.node, options.signing)
 
 @click.group("jobs", epilog=example("jointcredit jobs list --node bank"))
 def group() -> None:
-    """Queries at our node: ours, and those that others put to us."""
+    """Queries of ours, and those put to us."""
 
 
 @group.command("list", epilog=example("jointcredit jobs list --node bank --json"))
@@ -42,7 +42,7 @@ def list_(
             ("job", "created", "protocol", "role", "parties", "state", "why"),
             [
                 (job.job, ui.time_text(job.created), job.protocol, job.role, tuple(job.parties),
-                 job.state, job.code)
+                 job.state, job.code or _awaits(job, client.node))
                 for job in jobs
             ],
         )  # fmt: skip
@@ -113,9 +113,7 @@ def deny(
 @group.command(epilog=example("jointcredit jobs cancel --node bank 1f0c"))
 @JOB
 @at_node
-def cancel(
-    job: str, directory: Path, operator: str | None, passphrase_file: Path | None
-) -> None:
+def cancel(job: str, directory: Path, operator: str | None, passphrase_file: Path | None) -> None:
     """Call off a job that waits or runs; the other parties' nodes end it too."""
     with options.connect(directory, operator, passphrase_file) as client:
         ui.say(f"cancelled {client.cancel(job).job}")
@@ -151,7 +149,7 @@ def wait(
 @JOB
 @at_node
 @click.option("--out", metavar="FILE", required=True,
-              help="The result: .csv, .json or .parquet, or - for CSV on standard output.")
+              help=".csv, .json or .parquet, or - for CSV on standard output.")  # fmt: skip
 @options.as_json
 def result(
     job: str,
@@ -176,6 +174,13 @@ def result(
         ui.show_json({"job": found.job, "rows": rows, "out": out})
     else:
         ui.note(f"{rows:,} rows written to {out}")
+
+
+def _awaits(job: JobResponse, me: str) -> str:
+    """Whose decision a waiting job needs."""
+    if job.state != WAITING:
+        return ""
+    return job.stage if job.parties[0] == me else "approve or deny it"
 
 
 def _check(out: str | None, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from parties.tomlfile import write_atomic
 
 @click.group("node", epilog=example("jointcredit node serve bank"))
 def group() -> None:
-    """Make, run and look at our party's node."""
+    """Make, run and look at our node."""
 
 
 @group.command(epilog=example("jointcredit node init bank --name bank --listen 127.0.0.1:7001"))

@@ -16,15 +16,22 @@ from parties.errors import ConfigError
 from parties.keyfiles import Passphrase
 
 F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
 
 FILE = click.Path(path_type=Path)
 
 directory = click.argument("directory", metavar="DIR", type=FILE)
-node = click.option(
-    "--node", "directory", metavar="DIR", type=FILE, required=True, envvar="JOINTCREDIT_NODE",
-    help="Our node's directory; the node must be running.  [env: JOINTCREDIT_NODE]",
-)  # fmt: skip
+
+
+def _node(required: bool) -> Callable[[F], F]:
+    return click.option(
+        "--node", "directory", metavar="DIR", type=FILE, required=required,
+        envvar="JOINTCREDIT_NODE",
+        help="Our node's directory; the node must be running.  [env: JOINTCREDIT_NODE]",
+    )  # fmt: skip
+
+
+node = _node(required=True)
+node_if_run = _node(required=False)
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 passphrase_file = click.option(
     "--passphrase-file", metavar="FILE", type=FILE,

@@ -25,7 +25,10 @@ _ALLOW = "jointcredit policy allow acme --dataset ledger --columns amount --prot
 
 @click.group("policy", epilog=example("jointcredit policy show acme"))
 def group() -> None:
-    """Allow queries on our data; nothing is allowed that no line allows."""
+    """What others may compute on our data.
+
+    Nothing is allowed that no line of DIR/policy.toml allows.
+    """
 
 
 @group.command(epilog=example(f"{_ALLOW} \\", "    --party bank --min-cohort 3 --per-day 10"))
@@ -66,6 +69,9 @@ def allow(
     home = Home.open(directory)
     entry = find_entry(home, dataset)
     known = [*FAMILIES, *(spec.name for spec in CATALOG)]
+    wrong = set(options.words(reveal or "")) - {"rows", "count"}
+    if wrong:
+        raise click.UsageError("--reveal takes rows, count or both.")
     if protocol not in known:
         raise ConfigError(f"no protocol {protocol!r}", remedy=suggestion(protocol, known))
     rule = Rule(

@@ -16,7 +16,7 @@ from parties.requests import Query
 from parties.tomlfile import write_atomic
 
 running = together(
-    options.node,
+    options.node_if_run,
     click.option("--out", metavar="FILE",
                  help="The result: .csv, .json or .parquet, or - for CSV on standard output."),
     click.option("--detach", is_flag=True, help="Print the job's id, and do not wait."),
@@ -27,7 +27,7 @@ running = together(
 )  # fmt: skip
 saving = click.option(
     "--save", metavar="PLAN.toml", type=options.FILE,
-    help="Write the query as a file for `run`. It runs now only if --out or --detach is given too.",
+    help="Write the query as a file for `run`; it also runs now if --out or --detach is given.",
 )  # fmt: skip
 
 
@@ -40,9 +40,9 @@ saving = click.option(
 @running
 @saving
 def psi(**given: Any) -> None:
-    """Which of our identifiers a partner also holds, or how many.
+    """Which of our identifiers a partner also holds.
 
-    Rows are written as our own keys, as they stand in our data.
+    With --reveal count only how many. Rows are written as our own keys, as they stand in our data.
     """
     _ask("psi", given)
 
@@ -58,7 +58,11 @@ def psi(**given: Any) -> None:
 @running
 @saving
 def sum_(**given: Any) -> None:
-    """For each of our keys, the partners' total of a column; nobody's own part is shown."""
+    """Partners' totals for each of our keys.
+
+    They add up a column of theirs; nobody sees another's amounts, and totals of fewer
+    contributors than --floor are withheld.
+    """
     _ask("sum", given)
 
 
@@ -72,7 +76,11 @@ def sum_(**given: Any) -> None:
 @running
 @saving
 def score(**given: Any) -> None:
-    """Score the rows that all partners share by our model, over columns that stay with them."""
+    """Score shared rows by our model.
+
+    Its columns stay with the partners, encrypted scores come back; rows that not all partners
+    hold are left out.
+    """
     _ask("score", given)
 
 
@@ -80,7 +88,7 @@ def score(**given: Any) -> None:
 @click.argument("plan", metavar="PLAN.toml", type=options.FILE)
 @running
 def run(plan: Path, **given: Any) -> None:
-    """Run a query that is written down in a file, such as --save makes."""
+    """Run a query from a file, such as --save writes."""
     query, text = read_query(plan)
     _check_output(given)
     _submit(query, text, model_of(query, plan.parent), given)
@@ -103,6 +111,8 @@ def _ask(family: str, given: dict[str, Any]) -> None:
 
 def _check_output(given: dict[str, Any]) -> None:
     """Before anything is asked: a result that cannot be written must not be computed."""
+    if given["directory"] is None:
+        raise click.UsageError("Missing option '--node'.")
     if given["detach"]:
         if given["out"]:
             raise click.UsageError("--detach does not wait for a result: use jobs result --out.")
