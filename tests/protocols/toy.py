@@ -50,5 +50,6 @@ def install(monkeypatch: pytest.MonkeyPatch, roles: Mapping[str, Role]) -> tuple
     Parties are named as their roles are.
     """
     spec = toy_spec("toy.test", roles)
-    monkeypatch.setattr(catalog, "CATALOG", (*catalog.CATALOG, spec))
+    others = (each for each in catalog.CATALOG if each.name != spec.name)
+    monkeypatch.setattr(catalog, "CATALOG", (*others, spec))
     return build_plan(spec.name, SetSize(), [(role, role, 20, ()) for role in roles])
