@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mpc import paillier
 from mpc.errors import Malformed
+from mpc.hashing import labelled_hash
 from mpc.keyed_digests import DIGEST_BYTES, keyed_digests
 from mpc.masking import StreamName, mask_plaintexts
 from mpc.packing import Packing
@@ -90,8 +91,6 @@ def querier(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
     blinding = expand(seed, "sum/blinding", count=32)
     first = made("indicators", len(asked))
     counts = (yield from _collect(session, private, blinding, first)).astype(np.int64)
-    if len(counts) and counts.max() > len(members):
-        raise PeerFault(members[0], "count-too-high")
     passing = counts >= params.floor
     bitmap = np.packbits(passing, bitorder="little").reshape(-1, 1)
     yield from each([send_vector(name, "passing", bitmap) for name in members])
@@ -151,7 +150,8 @@ def _collect(
         yield from report(made.step, len(plaintexts), made.ciphertexts)
     if not made.ciphertexts:
         yield from reader.rest()
-    with blame(aggregator):
+    # What no honest parts add up to is some contributor's doing, and only they know whose.
+    with blame("+".join(members)):
         return made.packing.unpack(plaintexts, made.count, len(members))
 
 
@@ -200,15 +200,20 @@ def contributor(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
             if name != session.me
         },
     )
-    yield from _contribute(session, contribution, held.astype(np.int64), first, 0)
+    # A querier that tells us apart by giving us different lists must get nothing for it: masks
+    # are named after the lists, and cancel only where all contributors were told the same.
+    told = labelled_hash("sum/keys", asked.tobytes())
+    indicators = held.astype(np.int64)
+    yield from _contribute(session, contribution, indicators, first, told, 0)
     bitmap = yield from receive_vector(plan.querier, "passing", 1, -(-len(asked) // 8))
     bits = np.unpackbits(bitmap.ravel(), bitorder="little")
     if bits[len(asked) :].any():
         raise PeerFault(plan.querier, "passing-padding")
     passing = bits[: len(asked)].astype(bool)
     second = made("amounts", int(passing.sum()))
+    told = labelled_hash("sum/passing", told, bitmap.tobytes())
     offset = len(first.blocks())
-    yield from _contribute(session, contribution, values[passing], second, offset)
+    yield from _contribute(session, contribution, values[passing], second, told, offset)
     return Sums(None, None, len(asked), second.count)
 
 
@@ -249,9 +254,13 @@ def _contribute(
     contribution: _Contribution,
     values: NDArray[np.int64],
     made: _Pass,
+    told: bytes,
     offset: int,
 ) -> Steps[None]:
-    """Sends this party's part of one pass, or adds up everybody's where it is the aggregator."""
+    """Sends this party's part of one pass, or adds up everybody's where it is the aggregator.
+
+    ``told`` stands for what the querier has said that all contributors must have heard alike.
+    """
     members = contributors(session.plan)
     aggregating = session.me == members[0]
     width = contribution.public.width
@@ -264,7 +273,7 @@ def _contribute(
     for block in made.blocks():
         work = compute(
             encrypt_part, contribution, made.packing, made.values(values, block),
-            StreamName(made.step, 0, block), offset + block,
+            StreamName(f"{made.step}/{told.hex()}", 0, block), offset + block,
         )  # fmt: skip
         takes = [reader.take(made.size(block)) for reader in readers.values()]
         part, *others = yield from fork(work, *takes)
