@@ -284,6 +284,7 @@ class Node:
             await asyncio.to_thread(save_result, self.results, job.id, encoded)
         summary = {
             "notes": {name: _plain(value) for name, value in table.notes.items()},
+            "input": data.counts,
             "result": has_result,
             "seconds": round(seconds, 3),
             "traffic": {

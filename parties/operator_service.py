@@ -18,7 +18,7 @@ from parties.operators import Guard
 from parties.requests import parse_query
 from parties.rpc.v1 import operator_pb2 as pb
 from parties.rpc.v1.operator_pb2_grpc import OperatorServicer
-from parties.status import exit_code, grpc_status, public_code, remedy
+from parties.status import exit_code, grpc_status, public_code, status_of
 from parties.store import ACCEPTED, CANCELLED, REFUSED, RUNNING, WAITING, Job
 from protocols.errors import Misuse, SessionError
 from protocols.plan import Plan
@@ -205,11 +205,13 @@ class OperatorService(OperatorServicer):
 
     async def _abort(self, context: Any, error: Exception) -> None:
         """Our own people get the text too, and the exit code, as JSON in the status details."""
-        told = isinstance(error, SessionError | ConfigError | DataError)
-        hint = "" if isinstance(error, ConfigError | DataError) else remedy(public_code(error))
-        details = {
-            "code": public_code(error),
-            "exit": exit_code(error),
-            "text": (str(error) if told else "internal error") + (f"; {hint}" if hint else ""),
-        }
+        if isinstance(error, ConfigError | DataError):
+            text = str(error)
+        else:
+            status = status_of(error)
+            text = f"{error}: {status.text}" if isinstance(error, SessionError) else status.text
+            if isinstance(error, Misuse) and str(error) != error.code:
+                text = str(error)
+            text += f"; {status.remedy}" if status.remedy else ""
+        details = {"code": public_code(error), "exit": exit_code(error), "text": text}
         await context.abort(grpc_status(error), json.dumps(details))

@@ -64,6 +64,20 @@ class LocalData:
             self.dataset, self._columns, wanted=self.items.digests, engine=self._engine
         )
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Of our own rows, for our own people; empty where the role read no identifiers."""
+        if "items" not in vars(self):
+            return {}
+        items = self.items
+        return {
+            "rows": items.rows,
+            "identifiers": len(items.digests),
+            "duplicates": items.duplicates,
+            "empty": items.empty,
+            "invalid": items.invalid,
+        }
+
     def _read_items(self) -> NDArray[np.uint8]:
         """Digests of the distinct identifiers, uint8[n, 16]."""
         return self.items.digests

@@ -140,8 +140,8 @@ def _explain(query: Query, text: str, model: bytes, given: dict[str, Any]) -> No
     ui.text_block(told)
     if assumed:
         ui.note(
-            f"assumed: {given['rows']:,} identifiers at each party, and columns as asked for; "
-            "--node DIR takes the real ones"
+            f"assumed: we are {plan.querier} (--as NAME), {given['rows']:,} identifiers at each "
+            "party (--rows N), columns as asked for; --node DIR takes the real ones"
         )
 
 

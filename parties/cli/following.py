@@ -96,11 +96,12 @@ def _report(
         ui.show_json({"job": job.job, "state": job.state, "rows": rows, "out": out, **summary})
         return
     facts: list[tuple[str, object]] = [("job", job.job), ("protocol", job.protocol)]
-    for group in ("notes", "input"):
-        told = summary.get(group, {})
-        facts += [(name.replace("_", " "), value) for name, value in told.items()]
-    for peer, each in summary.get("traffic", {}).items():
+    for name, value in summary["input"].items():
+        facts.append((f"our {name}", value if value or name == "identifiers" else None))
+    for name, value in summary["notes"].items():
+        facts.append((name.replace("_", " "), value))
+    for peer, each in summary["traffic"].items():
         sent, received = ui.bytes_text(each["sent"]), ui.bytes_text(each["received"])
         facts.append((f"to {peer}", f"{sent} sent, {received} received"))
-    facts += [("seconds", summary.get("seconds")), ("rows written", rows), ("result", out)]
+    facts += [("seconds", summary["seconds"]), ("rows written", rows), ("result", out)]
     ui.show_facts(facts, err=True)

@@ -41,8 +41,8 @@ def list_(
         ui.show_table(
             ("job", "created", "protocol", "role", "parties", "state", "why"),
             [
-                (job.job, ui.time_text(job.created), job.protocol, job.role, tuple(job.parties),
-                 job.state, job.code or _awaits(job, client.node))
+                (job.job, ui.time_text(job.created, "%m-%d %H:%M"), job.protocol, job.role,
+                 tuple(job.parties), job.state, job.code or _awaits(job, client.node))
                 for job in jobs
             ],
         )  # fmt: skip

@@ -32,7 +32,7 @@ class Root(click.Group):
                 traceback.print_exc()
             code, text = explained(error)
             ui.note(text)
-        sys.exit(code if isinstance(code, int) else Exit.DONE)
+        sys.exit(int(code) if isinstance(code, int) else 0)
 
 
 def explained(error: Exception) -> tuple[int, str]:

@@ -93,9 +93,9 @@ def bytes_text(count: float) -> str:
     raise AssertionError("unreachable")
 
 
-def time_text(seconds: float) -> str:
-    """A moment, in local time."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+def time_text(seconds: float, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """A moment, in local time; empty for 0, which is never."""
+    return time.strftime(form, time.localtime(seconds)) if seconds else ""
 
 
 class JobProgress:
