@@ -122,6 +122,19 @@ def rewriting(steps: Steps[Any], rewrite: Callable[[Effect], Effect]) -> Steps[A
         steps.close()
 
 
+def observing(note: Callable[[str, Effect], None]) -> Callable[[str, Steps[Any]], Steps[Any]]:
+    """For ``Simulation``: ``note`` sees every effect of every party, and changes nothing."""
+
+    def wrap(name: str, steps: Steps[Any]) -> Steps[Any]:
+        def seen(effect: Effect) -> Effect:
+            note(name, effect)
+            return effect
+
+        return rewriting(steps, seen)
+
+    return wrap
+
+
 class Liar:
     """Makes ``name`` send ``message`` in the place of number ``number`` on ``lane`` to ``to``.
 

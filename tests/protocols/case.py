@@ -20,6 +20,7 @@ from mpc.wire.v1.plan_pb2 import Plan as PlanMessage
 from protocols.local import Source
 from protocols.plan import Plan
 from protocols.spec import Learned
+from tests.sim.simulation import Simulation
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Case:
     unattributed: frozenset[str]
     small: Mapping[str, Any]
     weight: int = 1
+
+
+def simulate(run: Run, **options: Any) -> Simulation:
+    """All parties of ``run`` in the fault simulator, not yet started."""
+    return Simulation(run.plan, run.secrets, run.sources, **options)
 
 
 def signing_secret(name: str) -> bytes:

@@ -17,17 +17,13 @@ from protocols.errors import Cancelled
 from protocols.local import Outcome
 from protocols.machine import Job
 from protocols.role import Compute, Effect, Fork, Steps
-from tests.protocols.adversary import rewriting
-from tests.protocols.case import Case, Run
+from tests.protocols.adversary import observing, rewriting
+from tests.protocols.case import Case, simulate
 from tests.protocols.cases import CASES
 from tests.protocols.conftest import seeds
 from tests.sim.simulation import MOST_WINDOW, FaultAt, Seeded, Simulation
 
 pytestmark = pytest.mark.conformance
-
-
-def simulate(run: Run, **options: Any) -> Simulation:
-    return Simulation(run.plan, run.secrets, run.sources, **options)
 
 
 def plain(case: Case, outcome: Outcome) -> dict[str, Any]:
@@ -156,12 +152,11 @@ def test_work_is_a_function_of_its_arguments_that_another_process_can_do(case: C
     run = case.make(0)
     seen: list[Compute] = []
 
-    def note(effect: Effect) -> Effect:
+    def note(name: str, effect: Effect) -> None:
         if isinstance(effect, Compute):
             seen.append(effect)
-        return effect
 
-    simulate(run, wrap=lambda name, steps: rewriting(steps, note)).run()
+    simulate(run, wrap=observing(note)).run()
     assert seen
     for effect in seen:
         call, args = pickle.loads(pickle.dumps((effect.call, effect.args)))

@@ -16,14 +16,13 @@ from tests.protocols.adversary import (
     changed_envelopes,
     changed_fields,
     changed_payloads,
+    observing,
     place_of,
-    rewriting,
 )
-from tests.protocols.case import Case, Run
+from tests.protocols.case import Case, Run, simulate
 from tests.protocols.leaks import traces_of_amount, traces_of_identifier
 from tests.protocols.test_hostile_links import ends_of_lanes
 from tests.protocols.test_lying_peers import first_and_last, sent_by_all
-from tests.sim.simulation import Simulation
 
 pytestmark = pytest.mark.conformance
 
@@ -49,13 +48,13 @@ def secrets_in(run: Run, error: BaseException) -> set[str]:
 
 def ending(run: Run, **options: Any) -> SessionError:
     with pytest.raises(SessionError) as end:
-        Simulation(run.plan, run.secrets, run.sources, **options).run()
+        simulate(run, **options).run()
     return end.value
 
 
 def endings(run: Run) -> Iterable[SessionError]:
     """One of every kind that a hostile link or peer can bring about on the first lanes."""
-    for frame in ends_of_lanes(Simulation(run.plan, run.secrets, run.sources).run())[:4]:
+    for frame in ends_of_lanes(simulate(run).run())[:4]:
         for _, _, instead in changed_envelopes(frame):
             yield ending(run, tamper=InTransit(place_of(frame), instead))
         for _, _, other in changed_payloads(frame):
@@ -70,17 +69,11 @@ def ports_read(run: Run) -> set[tuple[str, str]]:
     """(party, port) for all local data that the roles ask for."""
     seen: set[tuple[str, str]] = set()
 
-    def note(name: str, effect: Effect) -> Effect:
+    def note(name: str, effect: Effect) -> None:
         if isinstance(effect, Read):
             seen.add((name, effect.port))
-        return effect
 
-    Simulation(
-        run.plan,
-        run.secrets,
-        run.sources,
-        wrap=lambda name, steps: rewriting(steps, lambda effect: note(name, effect)),
-    ).run()
+    simulate(run, wrap=observing(note)).run()
     return seen
 
 
@@ -113,7 +106,7 @@ def test_a_source_that_gives_something_else_is_our_own_fault(case: Case) -> None
     for name, port in ports_read(run):
         given = run.identifiers[name][0]
         wrong = with_source(run, name, port, lambda *args, given=given: given)
-        simulation = Simulation(wrong.plan, wrong.secrets, wrong.sources)
+        simulation = simulate(wrong)
         with pytest.raises(SessionError) as end:
             simulation.run()
         assert isinstance(end.value, Misuse)
@@ -131,7 +124,7 @@ def test_the_check_itself_finds_a_secret_in_an_error(case: Case) -> None:
 
 def test_sessions_and_their_keys_do_not_show_secrets(case: Case) -> None:
     run = case.make(0)
-    simulation = Simulation(run.plan, run.secrets, run.sources)
+    simulation = simulate(run)
     simulation.run()
     for node in simulation.nodes.values():
         shown = repr(node.session)

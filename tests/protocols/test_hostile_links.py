@@ -7,7 +7,6 @@ as valid, must show: at once as a ``PeerFault`` naming the sender, or in the rec
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 
@@ -21,14 +20,10 @@ from tests.protocols.adversary import (
     changed_payloads,
     place_of,
 )
-from tests.protocols.case import Case, Run
-from tests.sim.simulation import RECEIPTS, Simulation, Tamper
+from tests.protocols.case import Case, Run, simulate
+from tests.sim.simulation import RECEIPTS, Tamper
 
 pytestmark = pytest.mark.conformance
-
-
-def simulate(run: Run, **options: Any) -> Simulation:
-    return Simulation(run.plan, run.secrets, run.sources, **options)
 
 
 def ends_of_lanes(outcome: Outcome) -> list[Frame]:

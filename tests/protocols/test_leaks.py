@@ -15,8 +15,8 @@ from protocols.catalog import checked
 from protocols.role import Effect, Receive, Steps, draw, read, receive, send
 from protocols.session import Session
 from protocols.stream import receive_vector, send_vector
-from tests.protocols.adversary import rewriting
-from tests.protocols.case import Case, digests, suppliers
+from tests.protocols.adversary import observing
+from tests.protocols.case import Case, digests, simulate, suppliers
 from tests.protocols.leaks import leaks
 from tests.protocols.toy import install
 from tests.sim.simulation import Simulation
@@ -28,7 +28,7 @@ def test_no_secret_of_another_party_arrives_in_any_plain_shape(case: Case) -> No
     """Not even those that a result will name: results come of points, tags and ciphertexts."""
     for variant in range(3):
         run = case.make(variant)
-        outcome = Simulation(run.plan, run.secrets, run.sources, coins=variant).run()
+        outcome = simulate(run, coins=variant).run()
         for to, name in enumerate(run.plan.names):
             others = [peer for peer in run.plan.names if peer != name]
             identifiers = {item for peer in others for item in run.identifiers[peer]}
@@ -43,17 +43,11 @@ def test_every_lane_conveys_something_that_reveals_names(case: Case) -> None:
     spec, params = checked(run.plan)
     received: dict[str, set[str]] = {name: set() for name in run.plan.names}
 
-    def note(name: str, effect: Effect) -> Effect:
+    def note(name: str, effect: Effect) -> None:
         if isinstance(effect, Receive):
             received[name].add(effect.lane)
-        return effect
 
-    Simulation(
-        run.plan,
-        run.secrets,
-        run.sources,
-        wrap=lambda name, steps: rewriting(steps, lambda effect: note(name, effect)),
-    ).run()
+    simulate(run, wrap=observing(note)).run()
     for name, lanes in received.items():
         allowed = {reveal.what for reveal in spec.reveals(run.plan, params) if reveal.who == name}
         for lane in lanes:
@@ -64,7 +58,7 @@ def test_every_lane_conveys_something_that_reveals_names(case: Case) -> None:
 def test_only_those_who_are_said_to_get_a_result_get_one(case: Case) -> None:
     run = case.make(0)
     spec, params = checked(run.plan)
-    results = Simulation(run.plan, run.secrets, run.sources).run().results
+    results = simulate(run).run().results
     for name in run.plan.names:
         columns = spec.table(results[name], params).columns
         values = [value for column in columns.values() for value in column if value is not None]

@@ -16,9 +16,9 @@ import pytest
 from mpc.wire import Message
 from protocols.errors import Misuse, PeerFault
 from protocols.role import Effect, Send
-from tests.protocols.adversary import Liar, changed_fields, rewriting
-from tests.protocols.case import Case, Run
-from tests.sim.simulation import RECEIPTS, Simulation
+from tests.protocols.adversary import Liar, changed_fields, observing
+from tests.protocols.case import Case, Run, simulate
+from tests.sim.simulation import RECEIPTS
 
 pytestmark = pytest.mark.conformance
 
@@ -38,19 +38,13 @@ def sent_by_all(run: Run) -> list[Sent]:
     seen: list[Sent] = []
     numbers: dict[tuple[str, str, str], int] = {}
 
-    def note(name: str, effect: Effect) -> Effect:
+    def note(name: str, effect: Effect) -> None:
         if isinstance(effect, Send):
             lane = name, effect.to, effect.lane
             number = numbers[lane] = numbers.get(lane, -1) + 1
             seen.append(Sent(*lane, number, effect.message))
-        return effect
 
-    simulation = Simulation(
-        run.plan,
-        run.secrets,
-        run.sources,
-        wrap=lambda name, steps: rewriting(steps, lambda effect: note(name, effect)),
-    )
+    simulation = simulate(run, wrap=observing(note))
     simulation.run()
     return seen
 
@@ -74,7 +68,7 @@ def test_no_lie_harms_more_than_a_lie_about_ones_input(case: Case) -> None:
     run = case.make(0)
     accepted = set()
     for text, sent, liar in lies(run):
-        simulation = Simulation(run.plan, run.secrets, run.sources, wrap=liar, hostile=sent.sender)
+        simulation = simulate(run, wrap=liar, hostile=sent.sender)
         try:
             outcome = simulation.run()
         except PeerFault as fault:

@@ -19,9 +19,9 @@ from protocols.plan import Plan
 from protocols.role import Effect, Send, Steps, draw, read, receive, send
 from protocols.stream import receive_vector, send_vector
 from tests.protocols.adversary import changed, rewriting
-from tests.protocols.case import Run, suppliers
+from tests.protocols.case import Run, simulate, suppliers
 from tests.protocols.psi_cases import psi_plain, psi_run, psi_run_of
-from tests.sim.simulation import Simulation, Wrap
+from tests.sim.simulation import Wrap
 
 ROWS, COUNT = 1, 2
 P = 2**255 - 19
@@ -31,10 +31,6 @@ P = 2**255 - 19
 def four_points_to_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("protocols.stream.BLOCK_BYTES", 128)
     monkeypatch.setattr("protocols.match.CHUNK", 4)
-
-
-def simulate(run: Run, **options: Any) -> Simulation:
-    return Simulation(run.plan, run.secrets, run.sources, **options)
 
 
 def refused(run: Run, wrap: Wrap, by: str = "bank", culprit: str = "firm") -> str:

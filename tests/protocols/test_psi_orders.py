@@ -7,7 +7,6 @@ took: all places equally often, up to what chance allows (a bound of five sigma,
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +14,9 @@ import pytest
 from mpc.wire.v1.session_pb2 import Block
 from protocols import match
 from protocols.role import Compute, Effect, Send
-from tests.protocols.adversary import rewriting
-from tests.protocols.case import Run, suppliers
+from tests.protocols.adversary import observing
+from tests.protocols.case import Run, simulate, suppliers
 from tests.protocols.psi_cases import psi_run, psi_run_of
-from tests.sim.simulation import Simulation
 
 ROWS, COUNT = 1, 2
 SESSIONS = 240
@@ -28,10 +26,6 @@ ITEMS = 4
 @pytest.fixture(autouse=True)
 def three_points_to_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("protocols.stream.BLOCK_BYTES", 96)
-
-
-def simulate(run: Run, **options: Any) -> Simulation:
-    return Simulation(run.plan, run.secrets, run.sources, **options)
 
 
 def evenly_spread(places: Counter[tuple[int, int]]) -> bool:
@@ -51,18 +45,13 @@ def test_points_leave_in_an_order_that_tells_nothing_of_the_rows() -> None:
     items = [row.tobytes() for row in run.sources["bank"]["items"]()]
     places: Counter[tuple[int, int]] = Counter()
 
-    def note(effect: Effect) -> Effect:
-        if isinstance(effect, Compute) and effect.call is match.blind:
+    def note(name: str, effect: Effect) -> None:
+        if name == "bank" and isinstance(effect, Compute) and effect.call is match.blind:
             for place, row in enumerate(effect.args[0]):
                 places[items.index(row.tobytes()), place] += 1
-        return effect
 
     for coins in range(SESSIONS):
-        simulate(
-            run,
-            coins=coins,
-            wrap=lambda name, steps: rewriting(steps, note) if name == "bank" else steps,
-        ).run()
+        simulate(run, coins=coins, wrap=observing(note)).run()
     assert evenly_spread(places)
 
 
@@ -71,20 +60,17 @@ def echo_places(reveal: int, coins: int) -> list[int]:
     raised: list[bytes] = []
     echoed: list[bytes] = []
 
-    def note(effect: Effect) -> Effect:
+    def note(name: str, effect: Effect) -> None:
+        if name != "firm":
+            return
         if isinstance(effect, Compute) and effect.call is match.raise_and_tag:
             raised.extend(row.tobytes() for row in effect.call(*effect.args))
         if isinstance(effect, Send) and effect.lane == "echo":
             assert isinstance(effect.message, Block)
             rows = np.frombuffer(effect.message.data, np.uint8).reshape(-1, effect.message.width)
             echoed.extend(row.tobytes() for row in rows)
-        return effect
 
-    simulate(
-        four_items(reveal),
-        coins=coins,
-        wrap=lambda name, steps: rewriting(steps, note) if name == "firm" else steps,
-    ).run()
+    simulate(four_items(reveal), coins=coins, wrap=observing(note)).run()
     return [echoed.index(tag) for tag in raised]
 
 
