@@ -83,9 +83,10 @@ def _check_columns(entry: DatasetEntry, facts: Description) -> None:
     there = [column.name for column in facts.columns]
     for column in (*entry.keys, *(entry.columns or ()), *entry.decimals):
         if column not in there:
-            raise ConfigError(
-                f"no column {column!r}", where=entry.source, remedy=suggestion(column, there)
-            )
+            remedy = suggestion(column, there)
+            if len(there) == 1:
+                remedy = f"the header has one column: is {entry.delimiter!r} the delimiter?"
+            raise ConfigError(f"no column {column!r}", where=entry.source, remedy=remedy)
 
 
 def suggestion(name: str, known: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from parties import __version__
-from parties.cli import data, explain, jobs, node, policy, query, ui
+from parties.cli import data, demo, explain, jobs, node, policy, query, ui
 from parties.cli.options import example
 from parties.client import NodeError
 from parties.data_errors import DataError
@@ -68,6 +68,7 @@ def _place(error: BaseException) -> str:
 
 
 @click.group(
+    "jointcredit",
     cls=Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=example(
@@ -86,6 +87,7 @@ def cli() -> None:
 
 
 for command in (
+    demo.command,
     node.group,
     data.group,
     policy.group,
@@ -103,4 +105,4 @@ def main() -> None:
     """The entry point of the ``jointcredit`` command."""
     # gRPC's core writes lines of its own to standard error, past our messages and our logs.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    cli.main(prog_name="jointcredit")
+    cli.main(prog_name=cli.name)
