@@ -52,7 +52,7 @@ def admit(
 
     try:
         plan = Plan.parse(raw)
-        spec, params = checked(plan)
+        checked(plan)
     except Malformed as error:
         raise refuse("plan-malformed", error.code) from error
     if me not in plan.names or plan.signing_key(me) != my_key:
@@ -63,6 +63,22 @@ def admit(
         verify(caller.signing_key, signature, PROPOSAL_LABEL, plan.hash)
     except Malformed as error:
         raise refuse("plan-signature") from error
+    return standing(plan, me, trust, datasets, now)
+
+
+def standing(
+    plan: Plan,
+    me: str,
+    trust: TrustStore,
+    datasets: Mapping[str, DatasetEntry],
+    now: float,
+) -> Admitted:
+    """The part of :func:`admit` that can change between a plan's acceptance and its start."""
+
+    def refuse(code: str, rule: str = "") -> Refused:
+        return Refused(me, code, rule)
+
+    spec, params = checked(plan)
     cards = trust.cards()
     for name in plan.names:
         # A querier that could name strangers would add puppets until only one party is real.

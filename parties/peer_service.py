@@ -12,7 +12,7 @@ import grpc
 
 from parties import links
 from parties.cards import Card
-from parties.gate import admit, judge
+from parties.gate import Admitted, admit, judge, standing
 from parties.logs import log
 from parties.node import Node
 from parties.rpc.v1 import peer_pb2
@@ -72,21 +72,30 @@ class PeerService(PeerServicer):
         job = node.store.by_plan(plan.hash)
         if job is not None and job.state in (*ENDED, RUNNING):
             raise Refused(node.me, job.code if job.state == REFUSED else "plan-used")
-        midnight = now - now % SECONDS_A_DAY
-        kind = family(plan.protocol)
-        spent = node.store.spent_since(caller.name, asked.dataset, kind, midnight, plan.hash)
-        # Judged at every asking: a line withdrawn meanwhile counts, approved or not.
-        decision = judge(node.policy, admitted, now, spent)
-        if decision.verdict == "refuse":
-            raise Refused(node.me, decision.code, decision.public)
+        must_approve = self._judge(admitted, now)
         job = job or self._new_job(plan, now)
-        if decision.verdict == "approve" and not job.approved_by:
+        if must_approve and not job.approved_by:
             return peer_pb2.ProposeResponse(pending=peer_pb2.Pending())
         # Durable before the yes leaves: a plan counts once, however often it is proposed.
+        kind = family(plan.protocol)
         node.store.spend(plan.hash, caller.name, asked.dataset, kind, now)
         if job.state != ACCEPTED:
             node.set_state(job, ACCEPTED)
         return peer_pb2.ProposeResponse(accepted=node.accept(plan))
+
+    def _judge(self, admitted: Admitted, now: float) -> bool:
+        """Whether our people must say yes; raises ``Refused`` where the policy says no.
+
+        Asked at every proposal and once more at the start: a line withdrawn meanwhile counts,
+        whoever had approved, and whatever had been accepted.
+        """
+        node, plan, asked = self._node, admitted.plan, admitted.proposal
+        midnight, kind = now - now % SECONDS_A_DAY, family(plan.protocol)
+        spent = node.store.spent_since(plan.querier, asked.dataset, kind, midnight, plan.hash)
+        decision = judge(node.policy, admitted, now, spent)
+        if decision.verdict == "refuse":
+            raise Refused(node.me, decision.code, decision.public)
+        return decision.verdict == "approve"
 
     def _new_job(self, plan: Plan, now: float) -> Job:
         node = self._node
@@ -108,6 +117,9 @@ class PeerService(PeerServicer):
                     raise Refused(node.me, "plan-unknown")
                 if caller.signing_key != accepted.plan.signing_key(accepted.plan.querier):
                     raise Refused(node.me, "plan-not-yours")
+                if node.busy:
+                    raise Refused(node.me, "busy")
+                self._stands(job, accepted.plan)
                 try:
                     node.begin(job, list(request.acceptances))
                 except PeerFault as error:
@@ -119,6 +131,17 @@ class PeerService(PeerServicer):
             return peer_pb2.StartResponse(started=peer_pb2.Started())
 
         return await self._answered("Start", context, answer)
+
+    def _stands(self, job: Job, plan: Plan) -> None:
+        """Ends ``job`` with the ``Refused`` of a plan that would not be accepted any more."""
+        node, now = self._node, time.time()
+        try:
+            admitted = standing(plan, node.me, node.trust, node.datasets, now)
+            if self._judge(admitted, now) and not job.approved_by:
+                raise Refused(node.me, "policy-approval")
+        except Refused as error:
+            node.fail_job(job, error)
+            raise
 
     async def Withdraw(
         self, request: peer_pb2.WithdrawRequest, context: Any
