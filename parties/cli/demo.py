@@ -19,8 +19,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from parties.cli import demo_report, options, ui
 from parties.cli.options import example
 from parties.client import NodeError
-from parties.demo.run import run, summarised
+from parties.demo.run import run
 from parties.demo.scene import find_example
+from parties.demo.summary import write_summary
 from parties.errors import ConfigError
 from parties.status import Exit
 from parties.store import ENDED

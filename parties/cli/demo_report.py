@@ -213,9 +213,8 @@ def _checks(page: _Page, outcome: Outcome, kept: bool) -> None:
     page.table(("answers", "compared", "verdict", "how"), rows)
     if kept:
         page.text(f"Tables, logs, nodes and {SUMMARY_JSON} are in {outcome.directory}")
-        page.text(
-            f"Whole tables: {', '.join(n for n in outcome.tables if 'decisions' in n)} in {RESULTS}/"
-        )
+        whole = ", ".join(name for name in outcome.tables if name.startswith("decisions"))
+        page.text(f"Whole tables in {RESULTS}/: {whole}")
     else:
         page.text("Nothing is kept; --dir DIR keeps nodes, whole tables, logs and summary.json.")
     total = f"{outcome.seconds['all']:.1f} s in all."

@@ -16,19 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from parties.cards import Card
+from parties.client import NodeError
 from parties.config import add_dataset
 from parties.demo.scene import Actor
-from parties.errors import ConfigError
 from parties.home import Home, init_node
 from parties.rules import add_rule
+from parties.status import Exit
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 """A node lets its sessions end for up to 10 seconds before it goes."""
-
-
-class NodeFailed(Exception):
-    """A node did not start, or went away; in words, with the last line of its log."""
 
 
 def make_nodes(actors: Sequence[Actor], example: Path, directory: Path) -> dict[str, Home]:
@@ -97,16 +94,17 @@ class _Process:
                 self._ready.set()
 
     def wait_ready(self, until: float) -> None:
-        """Raises ``NodeFailed`` with the log's last line if it ends, or takes too long."""
+        """Raises ``NodeError`` with the log's last line if it ends, or takes too long."""
         while not self._ready.wait(0.05):
             if self._process.poll() is not None:
-                raise NodeFailed(f"node {self.name} did not start: {self.last_words()}")
+                raise self._failed("did not start")
             if time.monotonic() > until:
-                raise NodeFailed(f"node {self.name} is not ready in time: {self.last_words()}")
+                raise self._failed("is not ready in time")
 
-    def last_words(self) -> str:
+    def _failed(self, how: str) -> NodeError:
         lines = self._log.read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else f"nothing in {self._log}"
+        last = lines[-1] if lines else "it is empty"
+        return NodeError("node-failed", Exit.OTHER, f"node {self.name} {how}; its log: {last}")
 
     def terminate(self) -> None:
         if self._process.poll() is None:
@@ -131,12 +129,6 @@ class Nodes:
     def __init__(self, processes: Sequence[_Process]) -> None:
         self._processes = processes
 
-    def check(self) -> None:
-        """Raises ``NodeFailed`` for one that has ended."""
-        for process in self._processes:
-            if process._process.poll() is not None:
-                raise NodeFailed(f"node {process.name} ended: {process.last_words()}")
-
     def peak_memory(self) -> dict[str, int | None]:
         """Bytes by party: the most that its processes held, each at its own time, added up.
 
@@ -146,9 +138,7 @@ class Nodes:
 
 
 @contextmanager
-def running(
-    homes: Sequence[Home], logs: Path, on_ready: Callable[[str], None]
-) -> Iterator[Nodes]:
+def running(homes: Sequence[Home], logs: Path, on_ready: Callable[[str], None]) -> Iterator[Nodes]:
     """Starts the nodes, all at a time, and stops them whatever happens inside."""
     processes: list[_Process] = []
     try:

@@ -92,7 +92,7 @@ def find_example(given: Path | None = None) -> Path:
             return place.resolve()
     raise ConfigError(
         "the demonstration's data are not here",
-        where=given,
+        where=given or _EXAMPLE,
         remedy="they are in the repository: run `make demo` in a clone, or name the folder with "
         "--example DIR",
     )
