@@ -104,9 +104,9 @@ def parse(data: bytes) -> ScoreWeightsParameters:
                 raise Malformed("score-clip")
             if not feature.clipped and numbers != (0.0, 0.0):
                 raise Malformed("score-clip")
-            if feature.clipped and max(map(abs, numbers)) > 2.0**feature.unit_bits:
-                raise Malformed("score-unit")
             if not -MOST_UNIT_BITS <= feature.unit_bits <= MOST_UNIT_BITS:
+                raise Malformed("score-unit")
+            if feature.clipped and max(map(abs, numbers)) > 2.0**feature.unit_bits:
                 raise Malformed("score-unit")
     return params
 
@@ -218,6 +218,10 @@ def reveals(plan: Plan, params: ScoreWeightsParameters) -> tuple[Reveal, ...]:
         found.append(Reveal(querier, Learned.PARTIAL_LOGIT, others, text, caution))
     else:
         text = f"for each scored row, the sum of the logit's parts of {', '.join(others)}"
-        caution = "in league with all holders but one it learns that one's part"
+        caution = (
+            "its hidden weights decide what the sum holds: with zeros for all holders but one it "
+            "is that one's part, and over whole-number or category columns a single number can "
+            "tell their values; in league with all holders but one it learns that one's part too"
+        )
         found.append(Reveal(querier, Learned.SUMMED_LOGIT, others, text, caution))
     return tuple(found)
