@@ -144,6 +144,7 @@ def reveals(plan: Plan, params: SumPaillierParameters) -> tuple[Reveal, ...]:
     )
     total_text = f"for each key that at least {floor} contributors hold, the exact total"
     total_caution = (
+        "it is trusted to name only keys that reached the floor, which nobody else can check; "
         "in league with all contributors but one it learns that one's amounts"
         if floor > 1
         else "with a floor of 1 a total may be one contributor's own amount"
