@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -29,13 +30,29 @@ DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 5.0
 
 
-async def serve(
-    home: Home, on_ready: Callable[[str], None], passphrase: Passphrase = None
-) -> None:
+async def serve(home: Home, on_ready: Callable[[str], None], passphrase: Passphrase = None) -> None:
     """Serves until SIGTERM or SIGINT; then drains and returns. ``passphrase`` opens sealed keys.
 
-    Raises ``ConfigError`` if the address or the socket is taken.
+    Raises ``ConfigError`` if the address is taken, or a node runs in this directory already.
     """
+    with _claimed(home):
+        await _serve(home, on_ready, passphrase)
+
+
+@contextmanager
+def _claimed(home: Home) -> Iterator[None]:
+    """One daemon a directory: a second would end the first one's jobs as those of a dead node."""
+    with (home.state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                "a node is running here already", where=home.directory, remedy="stop it first"
+            ) from None
+        yield
+
+
+async def _serve(home: Home, on_ready: Callable[[str], None], passphrase: Passphrase) -> None:
     settings = home.settings()
     start_logging(settings.log_level)
     node = Node(home, passphrase)
@@ -91,5 +108,9 @@ async def _sweep(node: Node) -> None:
     """Plans that nobody began end when they expire, sessions when a peer's card is withdrawn."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        node.expire(time.time())
-        node.drop_strangers()
+        # Revocation must go on biting: neither a full disk nor a bug may end the sweeping.
+        for chore in (node.drop_strangers, lambda: node.expire(time.time())):
+            try:
+                chore()
+            except Exception as error:
+                log("internal-error", method="sweep", error=type(error).__name__)
