@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from parties import __version__
-from parties.cli import data, demo, explain, jobs, node, policy, query, ui
+from parties.cli import bench, data, demo, explain, jobs, node, policy, query, ui
 from parties.cli.options import example
 from parties.client import NodeError
 from parties.data_errors import DataError
@@ -97,6 +97,7 @@ for command in (
     query.run,
     explain.group,
     jobs.group,
+    bench.command,
 ):
     cli.add_command(command)
 
