@@ -227,9 +227,7 @@ class Mesh:
         for (name, home), port in zip(homes.items(), free_ports(len(names)), strict=True):
             proxy = (proxies or {}).get(name)
             advertise = f"127.0.0.1:{proxy}" if proxy else None
-            cards[name] = init_node(
-                home.directory, name, f"127.0.0.1:{port}", advertise=advertise
-            )
+            cards[name] = init_node(home.directory, name, f"127.0.0.1:{port}", advertise=advertise)
             text = home.node_toml.read_text()
             for key, value in limits.items():
                 (line,) = [each for each in text.splitlines() if each.startswith(f"{key} =")]
