@@ -113,6 +113,14 @@ class Node:
         assert " ready on " in line, f"{self.name} is not ready: {self.log_file.read_text()}"
         return line.rstrip("\n")
 
+    def wait_end(self, seconds: float = START_SECONDS) -> int:
+        """The exit code of a node that is to end by itself."""
+        assert self._process is not None
+        try:
+            return self._process.wait(seconds)
+        finally:
+            self.kill()
+
     def stop(self, seconds: float = STOP_SECONDS) -> int:
         """SIGTERM, and the exit code; a node that does not go is killed, and the test fails."""
         assert self._process is not None
@@ -142,16 +150,16 @@ class Node:
     def client(self) -> Client:
         return Client.open(self.directory)
 
-    def job(self, job: str) -> JobResponse:
+    def job(self, job: str) -> JobResponse | None:
+        """The job as this node knows it; ``None`` if it has not heard of it (yet)."""
         with self.client() as client:
-            (found,) = client.jobs(job)
-            return found
+            return next((found for found in client.jobs() if found.job == job), None)
 
     def wait_state(self, job: str, *states: str, seconds: float = 20.0) -> JobResponse:
         """``job`` once it is in one of these states; fails if that takes too long."""
         until = time.monotonic() + seconds
-        while (found := self.job(job)).state not in states:
-            assert time.monotonic() < until, f"{self.name}: {job} is {found.state} {found.message}"
+        while (found := self.job(job)) is None or found.state not in states:
+            assert time.monotonic() < until, f"{self.name}: job {job} is {found and found.state}"
             time.sleep(0.05)
         return found
 
