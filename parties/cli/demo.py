@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -21,10 +22,10 @@ from parties.cli.options import example
 from parties.client import NodeError
 from parties.demo.run import run
 from parties.demo.scene import find_example
-from parties.demo.summary import write_summary
+from parties.demo.summary import SUMMARY_JSON, write_summary
 from parties.errors import ConfigError
 from parties.status import Exit
-from parties.store import ENDED
+from parties.store import ENDED, WAITING
 
 MOST_FAULTS: Final = 20
 """Named one by one; ``summary.json`` has all of them."""
@@ -56,38 +57,46 @@ def command(directory: Path | None, data: Path | None, as_json: bool) -> None:
     found = find_example(data)
     with _place(directory) as place:
         with _Stages() as stages:
-            outcome = run(place, found, stages.show)
+            outcome = run(place.directory, found, stages.show)
         summary = write_summary(outcome)
-        if as_json:
-            ui.show_json(summary)
-        else:
-            demo_report.show(outcome, kept=directory is not None)
-        faults = [f"{c.name}: {fault}" for c in outcome.checks for fault in c.faults]
-        if faults:
-            for fault in faults[:MOST_FAULTS]:
-                ui.note(f"wrong: {fault}")
-            text = f"{len(faults)} answers differ from the plaintext, the first: {faults[0]}"
-            raise NodeError("demo-wrong", Exit.OTHER, text)
+        place.keep |= not outcome.passed
+    if as_json:
+        ui.show_json(summary)
+    else:
+        demo_report.show(outcome, kept=place.keep)
+    faults = [f"{check.name}: {fault}" for check in outcome.checks for fault in check.faults]
+    if faults:
+        for fault in faults[:MOST_FAULTS]:
+            ui.note(f"wrong: {fault}")
+        text = f"{len(faults)} answers are wrong, all in {place.directory / SUMMARY_JSON}"
+        raise NodeError("demo-wrong", Exit.OTHER, text)
+
+
+@dataclass
+class _Place:
+    directory: Path
+    keep: bool
 
 
 @contextmanager
-def _place(directory: Path | None) -> Iterator[Path]:
-    """``directory``, or a temporary one that goes unless something fails."""
+def _place(given: Path | None) -> Iterator[_Place]:
+    """``given``, or a temporary directory, which goes unless something fails or ``keep`` is set.
+
+    To be told to stop is no failure.
+    """
+    directory = _made(given) if given else Path(tempfile.mkdtemp(prefix="jointcredit-demo-"))
+    place = _Place(directory, keep=given is not None)
     before = signal.signal(signal.SIGTERM, _interrupt)
-    place = _made(directory) if directory else Path(tempfile.mkdtemp(prefix="jointcredit-demo-"))
     try:
         yield place
-    except BaseException as error:
-        if directory is not None or not isinstance(error, KeyboardInterrupt):
-            ui.note(f"kept: {place}")
-        else:
-            shutil.rmtree(place)
+    except Exception:
+        place.keep = True
+        ui.note(f"kept: {directory}")
         raise
-    else:
-        if directory is None:
-            shutil.rmtree(place)
     finally:
         signal.signal(signal.SIGTERM, before)
+        if not place.keep:
+            shutil.rmtree(directory)
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -144,9 +153,14 @@ class _Stages:
                 ui.note(f"{label}: {stage} after {time.monotonic() - self._began:.1f} s")
             return
         if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(ui.clean(label), total=None, stage="")
+            name = ui.clean(label)
+            self._tasks[label] = self._bars.add_task(name, start=False, total=None, stage="")
+        task = self._tasks[label]
+        if stage != WAITING and not self._bars.tasks[task].started:
+            self._bars.start_task(task)
         # A full bar's clock stops: that is for the end, not for the last step of a stage.
         reached = total if ended else max(0, done - 1)
         counts = "" if ended or not total else f" {done:,} of {total:,}"
-        text = ui.clean(stage) + counts
-        self._bars.update(self._tasks[label], completed=reached, total=total or None, stage=text)
+        self._bars.update(
+            task, completed=reached, total=total or None, stage=ui.clean(stage) + counts
+        )

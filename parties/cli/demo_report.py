@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
@@ -19,8 +21,8 @@ from parties.demo.scene import FLOOR, PARTNER, WITHHELD_COLUMNS
 from parties.demo.summary import SUMMARY_JSON
 
 HEAD: Final = 4
-"""Rows of a table of decisions that are shown; then one of each other kind."""
-_STYLES: Final = {decisions.APPROVE: "green", decisions.REFER: "yellow", decisions.ORDINARY: "dim"}
+_NUMBER: Final = re.compile(r"[\d,.]*( [kMG]?B|%)?")
+_STYLES: Final = {decisions.APPROVE: "green", decisions.REFER: "yellow", decisions.USUAL: "dim"}
 
 
 def show(outcome: Outcome, kept: bool) -> None:
@@ -45,14 +47,13 @@ class _Page:
         self._console.print()
         self._console.print(Text(text, "bold"))
 
-    def text(self, text: str, style: str = "", indent: int = 2) -> None:
-        self._console.print(Padding(Text(ui.clean(text), style), (0, 0, 0, indent)))
-
-    def item(self, text: str, style: str = "") -> None:
-        """With its later lines under the first."""
-        grid = Table.grid(padding=(0, 1))
-        grid.add_row(Text("-", style), Text(ui.clean(text), style))
-        self._console.print(Padding(grid, (0, 0, 0, 4)))
+    def text(self, text: str, style: str = "", indent: int = 2, mark: str = "") -> None:
+        """Wrapped; ``mark`` stands before the first line, the others align with its text."""
+        width = max(20, self._console.width - indent - len(mark))
+        for line in Text(ui.clean(text), style).wrap(self._console, width):
+            line.rstrip()
+            self._console.print(Text(" " * indent + mark) + line)
+            mark = " " * len(mark)
 
     def command(self, question: Question) -> None:
         self.text(f"$ {question.command()}", "dim")
@@ -62,20 +63,22 @@ class _Page:
     ) -> None:
         """Numbers to the right; ``styled`` is the column whose words have a colour."""
         rows = list(rows)
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
         for at, name in enumerate(columns):
-            right = all(isinstance(row[at], int | float) or row[at] is None for row in rows)
+            right = all(_NUMBER.fullmatch(_shown(row[at])) for row in rows)
             table.add_column(name, justify="right" if right else "left")
         for row in rows:
-            cells = [Text("" if cell is None else _shown(cell)) for cell in row]
+            cells = [Text(_shown(cell)) for cell in row]
             if styled is not None:
                 cells[styled].stylize(_STYLES.get(str(row[styled]), ""))
             table.add_row(*cells)
-        self._console.print(Padding(table, (0, 0, 0, 2)))
+        self._console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
 def _shown(cell: object) -> str:
-    return f"{cell:,}" if isinstance(cell, int) else ui.clean(cell)
+    if cell is None:
+        return ""
+    return f"{cell:,}" if isinstance(cell, int | Decimal) else ui.clean(cell)
 
 
 def _parties(page: _Page, outcome: Outcome) -> None:
@@ -92,13 +95,13 @@ def _parties(page: _Page, outcome: Outcome) -> None:
         allowed = [rule.protocol for rule in actor.rules]
         holds = ", ".join(entry.name for entry in actor.datasets)
         rows.append((actor.name, actor.kind, holds, ", ".join(allowed) or "nothing", memory))
-    page.table(("party", "is", "holds", "lets the bank ask", "peak memory"), rows)
+    page.table(("party", "is", "holds", "lets the bank", "peak memory"), rows)
 
 
 def _suppliers(page: _Page, outcome: Outcome) -> None:
     answers = outcome.answers.suppliers
     table = outcome.conclusions.suppliers
-    page.heading(f"1  Which of the bank's {len(table.rows)} applicants do enterprises pay?")
+    page.heading(f"1  Which of the bank's {len(table)} applicants do enterprises pay?")
     page.command(next(iter(answers.values())).question)
     sizes = {e.of[0]: e.size for e in outcome.learnt if e.what == "set-size"}
     rows = [
@@ -113,14 +116,14 @@ def _suppliers(page: _Page, outcome: Outcome) -> None:
 def _totals(page: _Page, outcome: Outcome) -> None:
     answer = outcome.answers.totals
     totals = [total for total in answer.columns["total"] if total is not None]
-    page.heading("2  What is each owed in the year in total, nobody's part shown?")
+    page.heading("2  What do they owe each in total, no enterprise's part shown?")
     page.command(answer.question)
     page.text(
         f"Asked about the {len(answer.columns['company'])} applicants alone that at least {FLOOR} "
         "enterprises pay, as 1 has shown: enterprises learn the key list of a sum, and nobody who "
         f"could not pass the floor needs to be on it. {len(totals)} totals came out, from "
         f"{min(totals):,} to {max(totals):,} pounds, {sum(totals):,} together, "
-        f"in {answer.seconds:.1f} s."
+        f"in {answer.seconds:.1f} s. They are what fell due in the year 2018."
     )
 
 
@@ -136,7 +139,7 @@ def _scores(page: _Page, outcome: Outcome) -> None:
         )
     ]
     page.table(("model", "AUC", "KS", "defaults among the best 80 %"), rows)
-    known, everybody = len(answer.columns["id"]), len(made.cardholders.rows)
+    known, everybody = len(answer.columns["id"]), len(made.cardholders)
     page.text(
         f"On the {known:,} of {everybody:,} cardholders whom both parties know, none of them used "
         f"to fit a model. Scored in {answer.seconds:.1f} s. {', '.join(WITHHELD_COLUMNS)} are in "
@@ -155,10 +158,9 @@ def _refused(page: _Page, outcome: Outcome) -> None:
 def _decisions(page: _Page, outcome: Outcome) -> None:
     suppliers, cards = outcome.conclusions.suppliers, outcome.conclusions.cardholders
     page.heading(f"Decisions on suppliers: {_counted(suppliers)}")
-    shown = ("company", "total_gbp", "decision", "reason")
-    _head(page, suppliers, shown, decided=2)
+    _head(page, suppliers, ("company", "total_gbp", "decision", "reason"))
     page.heading(f"Decisions on cardholders: {_counted(cards)}")
-    _head(page, cards, tuple(cards.columns), decided=3, also=decisions.BANK_ONLY)
+    _head(page, cards, tuple(cards.columns))
     page.text("Companies and people: the two data sets have no row in common, and none is joined.")
 
 
@@ -166,17 +168,13 @@ def _counted(table: decisions.Table) -> str:
     return ", ".join(f"{count:,} {decision}" for decision, count in table.counts.items())
 
 
-def _head(
-    page: _Page, table: decisions.Table, shown: Sequence[str], decided: int, also: str = ""
-) -> None:
-    """The first rows, and the first with each decision and each model that is not among them."""
-    rows = list(zip(*(table.columns[name] for name in shown), strict=True))
-    picked = rows[:HEAD]
-    for word in (*table.counts, also):
-        if word and not any(word in row for row in picked):
-            picked.append(next(row for row in rows if word in row))
-    cells = [[f"{cell:.4f}" if isinstance(cell, float) else cell for cell in r] for r in picked]
-    page.table([name.replace("_", " ") for name in shown], cells, styled=decided)
+def _head(page: _Page, table: decisions.Table, shown: Sequence[str]) -> None:
+    columns = [table.columns[name] for name in shown]
+    rows = []
+    for at in table.head(HEAD):
+        row = [column[at] for column in columns]
+        rows.append([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row])
+    page.table([name.replace("_", " ") for name in shown], rows, shown.index("decision"))
 
 
 def _learnt(page: _Page, outcome: Outcome) -> None:
@@ -187,7 +185,7 @@ def _learnt(page: _Page, outcome: Outcome) -> None:
         for line in lines:
             sizes = [f"{name} {n:,}" if len(line.sizes) > 1 else f"{n:,}"
                      for name, n in line.sizes if n is not None]  # fmt: skip
-            page.item(line.text + (f": {', '.join(sizes)}" if sizes else ""))
+            page.text(line.text + (f": {', '.join(sizes)}" if sizes else ""), indent=4, mark="- ")
             if line.caution:
                 page.text(f"note: {line.caution}", "dim", indent=6)
 

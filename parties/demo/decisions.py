@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from parties.demo.quality import APPROVED
 
-APPROVE, REFER, ORDINARY = "approve", "refer", "ordinary"
-"""``refer``: a person decides. ``ordinary``: the joint check says nothing for or against."""
+APPROVE, REFER, USUAL = "approve", "refer", "usual check"
+"""``refer``: a person decides. ``usual check``: this one says nothing for or against."""
 ENOUGH: Final = Decimal(100_000)
 """Pounds in the year from all enterprises together that make a supplier's income certain enough."""
 JOINT, BANK_ONLY = "joint", "bank only"
@@ -21,19 +21,24 @@ JOINT, BANK_ONLY = "joint", "bank only"
 
 @dataclass(frozen=True)
 class Table:
-    """``columns`` are equally long; ``counts`` says how many rows had which decision."""
+    """``columns`` are equally long; ``kinds`` says for each row what sort of case it is."""
 
     columns: Mapping[str, Sequence[Any]]
-    decided: str = "decision"
+    kinds: Sequence[str]
 
-    @property
-    def rows(self) -> list[tuple[Any, ...]]:
-        return list(zip(*self.columns.values(), strict=True))
+    def __len__(self) -> int:
+        return len(self.kinds)
 
     @property
     def counts(self) -> dict[str, int]:
-        made = list(self.columns[self.decided])
-        return {decision: made.count(decision) for decision in dict.fromkeys(made)}
+        """How many rows had which decision."""
+        made = list(self.columns["decision"])
+        return {decision: made.count(decision) for decision in sorted(set(made))}
+
+    def head(self, count: int) -> list[int]:
+        """The first ``count`` rows, and the first of each kind that is not among them."""
+        firsts = (list(self.kinds).index(kind) for kind in dict.fromkeys(self.kinds))
+        return sorted({*range(min(count, len(self))), *firsts})
 
 
 def suppliers(
@@ -54,17 +59,18 @@ def suppliers(
         rows.append((company, len(paid_by), " ".join(paid_by), total, decision, reason))
     rows.sort(key=lambda row: (-(row[3] or 0), -row[1], row[0]))
     names = ("company", "enterprises", "paid_by", "total_gbp", "decision", "reason")
-    return Table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+    kinds = [f"{decision}{total is None}" for *_, total, decision, _ in rows]
+    return Table(dict(zip(names, zip(*rows, strict=True), strict=True)), kinds)
 
 
 def _supplier(paid_by: Sequence[str], total: Decimal | None) -> tuple[str, str]:
     if total is not None and total >= ENOUGH:
-        return APPROVE, f"{len(paid_by)} enterprises pay it {ENOUGH:,} or more in the year"
+        return APPROVE, f"{len(paid_by)} pay it {ENOUGH:,} or more"
     if total is not None:
-        return REFER, f"{len(paid_by)} enterprises pay it, but less than {ENOUGH:,} in the year"
+        return REFER, f"{len(paid_by)} pay it less than {ENOUGH:,}"
     if paid_by:
-        return REFER, f"a supplier of {' and '.join(paid_by)}; too few for a total"
-    return ORDINARY, "no enterprise pays it"
+        return REFER, f"{' and '.join(paid_by)} only: no total"
+    return USUAL, "nobody here pays it"
 
 
 def cardholders(
@@ -84,15 +90,15 @@ def cardholders(
     decisions = [APPROVE if score <= limit else REFER for score in scores]
     reasons = [
         f"{'up to' if score <= limit else 'above'} {limit:.4f}"
-        + ("; the partner does not know this id" if model == BANK_ONLY else "")
+        + ("; unknown to the partner" if model == BANK_ONLY else "")
         for score, model in zip(scores, models, strict=True)
     ]
-    return Table(
-        {
-            "id": list(ids),
-            "score": scores.tolist(),
-            "model": models,
-            "decision": decisions,
-            "reason": reasons,
-        }
-    )
+    kinds = [f"{decision} {model}" for decision, model in zip(decisions, models, strict=True)]
+    columns = {
+        "id": list(ids),
+        "score": scores.tolist(),
+        "model": models,
+        "decision": decisions,
+        "reason": reasons,
+    }
+    return Table(columns, kinds)

@@ -36,8 +36,10 @@ def make_nodes(actors: Sequence[Actor], example: Path, directory: Path) -> dict[
         home = Home(directory / actor.name)
         cards[actor.name] = init_node(home.directory, actor.name, f"127.0.0.1:{port}")
         homes[actor.name] = home
-        settings = home.node_toml.read_text()
-        home.node_toml.write_text(settings.replace("workers = 0", f"workers = {actor.workers}"))
+        settings = home.node_toml.read_text("utf-8")
+        home.node_toml.write_text(
+            settings.replace("workers = 0", f"workers = {actor.workers}"), "utf-8"
+        )
         for name in actor.files:
             shutil.copyfile(example / "data" / actor.name / name, home.directory / name)
         for entry in actor.datasets:
@@ -135,6 +137,11 @@ class Nodes:
         ``None`` where the system does not tell (it does on Linux).
         """
         return {process.name: peak_memory(process.pid) for process in self._processes}
+
+    def terminate(self) -> None:
+        """Tells all to stop, and does not wait."""
+        for process in self._processes:
+            process.terminate()
 
 
 @contextmanager

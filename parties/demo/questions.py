@@ -6,6 +6,7 @@ import csv
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from parties.demo.scene import (
     PAYABLES,
     SUPPLIERS,
 )
+from parties.errors import ConfigError
 from parties.home import Home
 from parties.requests import Query
 from parties.results import from_arrow
@@ -136,3 +138,11 @@ def ask(home: Home, question: Question, on_progress: OnProgress) -> Answer:
                 )  # fmt: skip
             on_progress(question.label, seen.stage or seen.state, seen.done, seen.total)
     raise NodeError("link-lost", Exit.LINK, f"the node stopped telling of job {job}")
+
+
+def cancel_all(home: Home) -> None:
+    """Calls off what the node of ``home`` still runs or waits for, so that it can stop at once."""
+    with suppress(NodeError, ConfigError), Client.open(home.directory) as client:
+        for job in client.jobs():
+            if job.state not in ENDED:
+                client.cancel(job.job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,12 +13,12 @@ from parties.demo import plaintext, questions, statement
 from parties.demo.conclusions import Conclusions, conclude
 from parties.demo.nodes import make_nodes, running
 from parties.demo.plaintext import Check, check_refused
-from parties.demo.questions import Answer, OnProgress, ask
+from parties.demo.questions import Answer, OnProgress, Question, ask
 from parties.demo.scene import BANK, ENTERPRISES, Actor, actors
 from parties.demo.statement import Learnt, Records
 from parties.home import Home
 from parties.outputs import write_table
-from parties.store import DONE
+from parties.store import DONE, WAITING
 
 NODES, LOGS, RESULTS = "nodes", "logs", "results"
 STARTING: Final = "nodes"
@@ -97,7 +97,12 @@ def run(directory: Path, example: Path, on_progress: OnProgress) -> Outcome:
         right = pool.submit(plaintext.expected, example)
         with running(list(homes.values()), directory / LOGS, on_ready) as nodes:
             started = time.monotonic()
-            answers = ask_all(homes[BANK], example, pool, on_progress)
+            try:
+                answers = ask_all(homes[BANK], example, pool, on_progress)
+            except BaseException:
+                nodes.terminate()  # begins nothing new: then what runs can be called off
+                questions.cancel_all(homes[BANK])
+                raise
             asked = time.monotonic()
             memory = nodes.peak_memory()
     records = statement.read_records(homes)
@@ -125,17 +130,19 @@ def ask_all(
     bank: Home, example: Path, pool: ThreadPoolExecutor, on_progress: OnProgress
 ) -> Answers:
     """All at a time but the totals, whose key list is what the first questions found."""
-    model = (example / "model.json").read_bytes()
-    asked = {
-        name: pool.submit(ask, bank, questions.which_applicants(name), on_progress)
-        for name in ENTERPRISES
-    }
-    scores = pool.submit(ask, bank, questions.how_likely_is_default(model), on_progress)
-    refused = pool.submit(ask, bank, questions.what_is_refused(), on_progress)
+
+    def put(question: Question) -> Future[Answer]:
+        return pool.submit(ask, bank, question, on_progress)
+
+    by_enterprise = {name: questions.which_applicants(name) for name in ENTERPRISES}
+    what_paid, what_refused = questions.what_they_are_paid(), questions.what_is_refused()
+    how_likely = questions.how_likely_is_default((example / "model.json").read_bytes())
+    for question in (*by_enterprise.values(), what_paid, how_likely, what_refused):
+        on_progress(question.label, WAITING, 0, 0)
+    asked = {name: put(question) for name, question in by_enterprise.items()}
+    scores, refused = put(how_likely), put(what_refused)
     suppliers = {name: each.result().required() for name, each in asked.items()}
     found = {name: answer.columns["company"] for name, answer in suppliers.items()}
     questions.add_suppliers(bank, found)
-    totals = pool.submit(ask, bank, questions.what_they_are_paid(), on_progress)
-    return Answers(
-        suppliers, totals.result().required(), scores.result().required(), refused.result()
-    )
+    totals = put(what_paid).result().required()
+    return Answers(suppliers, totals, scores.result().required(), refused.result())
