@@ -44,7 +44,12 @@ async def call(node: Node, card: Card, method: Callable[[PeerStub], Awaitable[R]
             raise Refused(card.name, "peer-unknown") from None
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             raise LinkLost(card.name, _why_unavailable(error)) from None
+        if error.code() in _REFUSALS:
+            raise Refused(card.name, _word(error.details() or "")) from None
         raise PeerFault(card.name, "call-failed") from None
+
+
+_REFUSALS = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.FAILED_PRECONDITION)
 
 
 def _why_unavailable(error: grpc.aio.AioRpcError) -> str:
@@ -154,8 +159,15 @@ async def _propose(node: Node, job: Job, plan: Plan, name: str) -> Acceptance:
     )
     card = node.trust.get(name)
     timeout = node.settings.limits.handshake_seconds
+    waiting = False
     while True:
-        response = await call(node, card, lambda stub: stub.Propose(request, timeout=timeout))
+        response = peer_pb2.ProposeResponse(pending=peer_pb2.Pending())
+        try:
+            response = await call(node, card, lambda stub: stub.Propose(request, timeout=timeout))
+        except LinkLost:
+            # People take their time, and their node may be restarted meanwhile.
+            if not waiting:
+                raise
         match response.WhichOneof("answer"):
             case "accepted":
                 check_acceptance(plan, name, response.accepted)
@@ -164,6 +176,7 @@ async def _propose(node: Node, job: Job, plan: Plan, name: str) -> Acceptance:
             case "refused":
                 raise Refused(name, _word(response.refused.code), _words(response.refused.rule))
             case "pending":
+                waiting = True
                 node.progress_of(job.id).report(f"approval by {name}")
             case _:
                 raise PeerFault(name, "answer-empty")

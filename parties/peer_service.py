@@ -12,12 +12,13 @@ import grpc
 
 from parties import links
 from parties.cards import Card
+from parties.errors import ConfigError
 from parties.gate import Admitted, admit, judge, standing
 from parties.logs import log
 from parties.node import Node
 from parties.rpc.v1 import peer_pb2
 from parties.rpc.v1.peer_pb2_grpc import PeerServicer
-from parties.rules import family
+from parties.rules import Policy, family
 from parties.status import grpc_status, public_code
 from parties.store import ACCEPTED, CANCELLED, ENDED, REFUSED, RUNNING, WAITING, Job, job_of
 from parties.tls import peer_of
@@ -42,10 +43,18 @@ class PeerService(PeerServicer):
         async def answer(caller: Card) -> peer_pb2.DescribeResponse:
             node = self._node
             return await asyncio.to_thread(
-                node.offers.all_for, node.datasets, node.policy, caller.name
+                node.offers.all_for, node.datasets, self._policy, caller.name
             )
 
         return await self._answered("Describe", context, answer)
+
+    @property
+    def _policy(self) -> Policy:
+        """Until its owner has mended it, a policy that cannot be read permits nothing."""
+        try:
+            return self._node.policy
+        except ConfigError as error:
+            raise Refused(self._node.me, "policy-broken") from error
 
     async def Propose(
         self, request: peer_pb2.ProposeRequest, context: Any
@@ -71,7 +80,9 @@ class PeerService(PeerServicer):
         plan, asked = admitted.plan, admitted.proposal
         job = node.store.by_plan(plan.hash)
         if job is not None and job.state in (*ENDED, RUNNING):
-            raise Refused(node.me, job.code if job.state == REFUSED else "plan-used")
+            # Where people here ended it, or its time did, the querier is told that.
+            said_why = job.state in (REFUSED, CANCELLED)
+            raise Refused(node.me, job.code if said_why else "plan-used")
         must_approve = self._judge(admitted, now)
         job = job or self._new_job(plan, now)
         if must_approve and not job.approved_by:
@@ -92,7 +103,7 @@ class PeerService(PeerServicer):
         node, plan, asked = self._node, admitted.plan, admitted.proposal
         midnight, kind = now - now % SECONDS_A_DAY, family(plan.protocol)
         spent = node.store.spent_since(plan.querier, asked.dataset, kind, midnight, plan.hash)
-        decision = judge(node.policy, admitted, now, spent)
+        decision = judge(self._policy, admitted, now, spent)
         if decision.verdict == "refuse":
             raise Refused(node.me, decision.code, decision.public)
         return decision.verdict == "approve"
