@@ -12,6 +12,7 @@ from typing import Final
 
 from parties.errors import ConfigError
 from parties.tomlfile import Table, Value, append_table, parse_toml, read_text
+from protocols.frames import MOST_WINDOW, WINDOW
 
 PARTY_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 # Words that mean something else wherever a party can be named.
@@ -34,11 +35,11 @@ workers = 0
 log_level = "info"          # debug, info, warning, error
 
 [limits]
-window = 16                 # messages in flight on each lane before the reader must catch up
+window = 8                  # messages in flight on each lane, 1 to 16
 handshake_seconds = 30      # for partners to answer while a session is agreed
-idle_seconds = 60           # a silent partner is given up after this
+idle_seconds = 300          # a session in which nobody says anything ends after this
 job_seconds = 21600         # no session lasts longer
-sessions = 8                # sessions at a time; more are refused as busy
+sessions = 8                # sessions at a time, half of them for one querier; more are refused
 """
 
 DATASETS_TOML: Final = """\
@@ -61,9 +62,9 @@ DATASETS_TOML: Final = """\
 class Limits:
     """``window`` in messages; the rest in seconds, ``sessions`` in sessions at a time."""
 
-    window: int = 16
+    window: int = WINDOW
     handshake_seconds: int = 30
-    idle_seconds: int = 60
+    idle_seconds: int = 300
     job_seconds: int = 21600
     sessions: int = 8
 
@@ -157,7 +158,7 @@ def parse_settings(text: str, where: Path | str = "node.toml") -> Settings:
         workers=top.number("workers", 0, low=0, high=4096) or os.cpu_count() or 1,
         log_level=_choice(top, "log_level", "info", LOG_LEVELS),
         limits=Limits(
-            window=limits.number("window", Limits.window, low=2, high=1024),
+            window=limits.number("window", Limits.window, low=1, high=MOST_WINDOW),
             handshake_seconds=_seconds(limits, "handshake_seconds", Limits.handshake_seconds),
             idle_seconds=_seconds(limits, "idle_seconds", Limits.idle_seconds),
             job_seconds=_seconds(limits, "job_seconds", Limits.job_seconds),

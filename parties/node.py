@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mpc.secret import Secret
 from mpc.wire.v1.session_pb2 import Acceptance
 from parties import results
 from parties.cards import Card
@@ -60,7 +61,7 @@ class Accepted:
 
     plan: Plan
     acceptance: Acceptance
-    session_secret: bytes
+    session_secret: Secret[bytes]
 
 
 @dataclass
@@ -132,10 +133,11 @@ class Node:
             if job.state == RUNNING or job.querier == self.me:
                 self.fail_job(job, Cancelled("node-restarted"))
 
-    @property
-    def busy(self) -> bool:
-        """Whether there are as many sessions as node.toml allows."""
-        return len(self.running) >= self.settings.limits.sessions
+    def busy_for(self, querier: str) -> bool:
+        """Whether there are as many sessions as node.toml allows; one querier gets half of them."""
+        most = self.settings.limits.sessions
+        its = [r for r in self.running.values() if r.session.plan.querier == querier]
+        return len(self.running) >= most or len(its) >= max(1, most // 2)
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.create_task(coroutine)
@@ -205,6 +207,10 @@ class Node:
                 if card is None or card.signing_key != key or not card.is_current():
                     running.fail(Refused(self.me, "peer-unknown", peer))
 
+    def end_idle(self) -> None:
+        for running in list(self.running.values()):
+            running.end_if_idle()
+
     def expire(self, now: float) -> None:
         """Ends the jobs of plans that have expired before they began."""
         for job in self.store.in_state(WAITING, ACCEPTED):
@@ -217,7 +223,7 @@ class Node:
         if known is None:
             secret, nonce = os.urandom(32), os.urandom(32)
             signing = self.identity.signing_secret.expose()
-            known = Accepted(plan, accept(plan, signing, nonce, secret), secret)
+            known = Accepted(plan, accept(plan, signing, nonce, secret), Secret(secret))
             self.accepted[plan.hash] = known
         return known.acceptance
 
@@ -228,7 +234,7 @@ class Node:
         accepted = self.accepted.pop(job.plan_hash)
         plan = accepted.plan
         spec, params = checked(plan)
-        session = open_session(plan, self.me, accepted.session_secret, acceptances)
+        session = open_session(plan, self.me, accepted.session_secret.expose(), acceptances)
         brings = plan.message.parties[plan.position(self.me)].input
         dataset = open_dataset(self.datasets[brings.dataset], self.home.directory)
         data = LocalData(dataset, plan, self.me, self.engine, model)
@@ -240,7 +246,7 @@ class Node:
 
         running = Running(
             session, spec, params, data.ports, self.identity, self.workers,
-            limits.handshake_seconds, report, limits.window,
+            limits.handshake_seconds, report, limits.window, limits.idle_seconds,
         )  # fmt: skip
         self.sessions[session.id] = running
         self.running[job.id] = running

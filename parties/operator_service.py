@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
+from mpc.errors import Malformed
 from parties import __version__
 from parties.coordinator import coordinate, describe, new_job, resolve
 from parties.data_errors import DataError
@@ -69,7 +70,7 @@ class OperatorService(OperatorServicer):
     async def Submit(self, request: pb.SubmitRequest, context: Any) -> pb.SubmitResponse:
         async def answer(operator: str) -> pb.SubmitResponse:
             node = self._node
-            if node.draining or node.busy:
+            if node.draining or node.busy_for(node.me):
                 raise Misuse("draining" if node.draining else "busy")
             query = parse_query(request.request)
             plan = await resolve(node, query, request.model)
@@ -178,7 +179,7 @@ class OperatorService(OperatorServicer):
             message=job.message,
             created=int(job.created),
             ended=int(job.ended or 0),
-            disclosure=disclosure(plan),
+            disclosure=_disclosure(plan),
             summary=json.dumps(job.summary),
             exit_code=int(job.summary.get("exit_code", 0)),
         )
@@ -215,3 +216,11 @@ class OperatorService(OperatorServicer):
             text += f"; {status.remedy}" if status.remedy else ""
         details = {"code": public_code(error), "exit": exit_code(error), "text": text}
         await context.abort(grpc_status(error), json.dumps(details))
+
+
+def _disclosure(plan: Plan) -> str:
+    """Also of a plan from an earlier release, whose protocol this one may not know any more."""
+    try:
+        return disclosure(plan)
+    except Malformed as error:
+        return f"{plan.protocol} revision {plan.message.revision}, unknown here: {error.code}"

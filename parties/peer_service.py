@@ -111,7 +111,7 @@ class PeerService(PeerServicer):
     def _new_job(self, plan: Plan, now: float) -> Job:
         node = self._node
         open_jobs = [j for j in node.store.in_state(WAITING, ACCEPTED) if j.querier == plan.querier]
-        if node.busy or len(open_jobs) >= MOST_OPEN_PLANS:
+        if node.busy_for(plan.querier) or len(open_jobs) >= MOST_OPEN_PLANS:
             raise Refused(node.me, "busy")
         job = job_of(plan, node.me, now)
         node.store.add(job)
@@ -128,7 +128,7 @@ class PeerService(PeerServicer):
                     raise Refused(node.me, "plan-unknown")
                 if caller.signing_key != accepted.plan.signing_key(accepted.plan.querier):
                     raise Refused(node.me, "plan-not-yours")
-                if node.busy:
+                if node.busy_for(caller.name):
                     raise Refused(node.me, "busy")
                 self._stands(job, accepted.plan)
                 try:
@@ -191,7 +191,11 @@ class PeerService(PeerServicer):
     ) -> links.Link:
         """The link that this stream is for, by its first message."""
         node = self._node
-        first = await anext(aiter(messages), None)
+        try:
+            async with asyncio.timeout(node.settings.limits.handshake_seconds):
+                first = await anext(aiter(messages), None)
+        except TimeoutError:
+            first = None
         if first is None or first.WhichOneof("content") != "open":
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "link-not-opened")
             raise AssertionError("unreachable")

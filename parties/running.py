@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,10 +49,13 @@ class Running:
         patience: float,
         on_report: Callable[[Report], None],
         window: int,
+        idle: float,
     ) -> None:
         self.session = session
         self._source, self._identity, self._workers = source, identity, workers
         self._on_report = on_report
+        self._idle = idle
+        self._heard = time.monotonic()
         self._machine: Machine[Any] = Machine(session, spec.role(session, params), window)
         self._tasks: set[asyncio.Task[None]] = set()
         self._finished: Finished[Any] | None = None
@@ -78,6 +82,11 @@ class Running:
             self.fail(Cancelled("shutdown"))
             raise
 
+    def end_if_idle(self) -> None:
+        """Calls the session off when nobody has said anything for long, nor is work under way."""
+        if not self._tasks and time.monotonic() - self._heard > self._idle:
+            self.fail(Cancelled("idle"))
+
     def cancel(self, code: str, by: str = "") -> None:
         self.fail(Cancelled(code, by))
 
@@ -102,6 +111,7 @@ class Running:
     def _received(self, peer: str, message: Received) -> None:
         if self.outcome.done():
             return
+        self._heard = time.monotonic()
         try:
             match message:
                 case Receipt():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,8 @@ def _claimed(home: Home) -> Iterator[None]:
 
 
 async def _serve(home: Home, on_ready: Callable[[str], None], passphrase: Passphrase) -> None:
+    # A core dump would hold keys and records.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     settings = home.settings()
     start_logging(settings.log_level)
     node = Node(home, passphrase)
@@ -109,7 +112,7 @@ async def _sweep(node: Node) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         # Revocation must go on biting: neither a full disk nor a bug may end the sweeping.
-        for chore in (node.drop_strangers, lambda: node.expire(time.time())):
+        for chore in (node.drop_strangers, node.end_idle, lambda: node.expire(time.time())):
             try:
                 chore()
             except Exception as error:

@@ -86,7 +86,7 @@ class LocalData:
         """Digests, and for each its amounts' sum in minor units."""
         (column,) = self._columns
         declared = self.dataset.decimals.get(column, decimals)
-        if declared != decimals:
+        if declared > decimals:
             raise DataError(
                 "decimals-differ",
                 f"{self.dataset.where}, column {column!r} has {declared} decimals, the plan says "

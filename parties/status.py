@@ -186,6 +186,7 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
         ),
         "session-unknown": Status(*_LINK, "the party's node was restarted", "run the query again"),
         "link-lost": Status(*_LINK, "the connection broke", "run the query again"),
+        "idle": Status(*_LINK, "nobody said anything for too long", "see [limits] in node.toml"),
         "deadline": Status(
             Exit.LINK,
             StatusCode.DEADLINE_EXCEEDED,

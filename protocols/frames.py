@@ -17,8 +17,11 @@ from mpc.hashing import labelled_hash
 from mpc.wire.v1.session_pb2 import Credit, Frame
 
 LANE_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-MOST_LANES = 32
+MOST_LANES = 8
 MOST_PAYLOAD = 512 << 10
+MOST_WINDOW = 16
+"""Unconsumed frames that a reader must hold, by the wire contract, whatever its own window is: with
+the two bounds above at most 64 MiB a peer."""
 WINDOW = 8
 
 
@@ -65,7 +68,6 @@ class Incoming:
     """The reader's end of a lane."""
 
     head: bytes
-    window: int
     received: int = 0
     consumed: int = 0
     waiting: deque[Frame] = field(default_factory=deque)
@@ -76,7 +78,7 @@ class Incoming:
             return False
         if frame.sequence > self.received:
             raise Malformed("frame-gap")
-        if len(self.waiting) >= self.window:
+        if len(self.waiting) >= MOST_WINDOW:
             raise Malformed("window-exceeded")
         self.received += 1
         self.waiting.append(frame)
@@ -90,9 +92,14 @@ class Incoming:
 
 
 class Lanes:
-    """All lanes between this party and one peer; ``Malformed`` is what the peer got wrong."""
+    """All lanes between this party and one peer; ``Malformed`` is what the peer got wrong.
+
+    ``window`` bounds what this party has under way on a lane: 1 to ``MOST_WINDOW`` frames.
+    """
 
     def __init__(self, session_id: bytes, me: int, peer: int, window: int = WINDOW) -> None:
+        if not 1 <= window <= MOST_WINDOW:
+            raise ValueError(f"a window is 1 to {MOST_WINDOW} frames")
         self._id, self._me, self._peer, self._window = session_id, me, peer, window
         self._out: dict[str, Outgoing] = {}
         self._in: dict[str, Incoming] = {}
@@ -110,7 +117,7 @@ class Lanes:
             if len(self._in) >= MOST_LANES:
                 raise Malformed("too-many-lanes")
             head = _first_head(self._id, self._peer, self._me, lane)
-            self._in[lane] = Incoming(head, self._window)
+            self._in[lane] = Incoming(head)
         return self._in[lane]
 
     def frame(self, lane: str, kind: str, payload: bytes) -> Frame:

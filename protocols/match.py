@@ -78,7 +78,7 @@ def match(session: Session, peer: str, items: NDArray[np.uint8], terms: Terms) -
 
     seed = yield from draw(SEED_BYTES)
     scalar = expand(seed, "match/scalar", count=32)
-    order = permutation(seed, "match/order", count=len(items))
+    order = yield from compute(_secret_order, seed, "match/order", len(items))
     width = tag_bytes(plan.max_rows(session.me), plan.max_rows(peer), terms.statistical_bits)
     domain = session.domain("item", _pair(session, peer))
     tag_domain = session.domain("tag", _pair(session, peer))
@@ -90,11 +90,12 @@ def match(session: Session, peer: str, items: NDArray[np.uint8], terms: Terms) -
         _receive_echo(peer, len(items), width, terms),
     )
     _, (peer_points, peer_tags), echo = yield from fork(*branches)
-    _refuse_reflections(peer, own, peer_points)
-    if echo is None:
-        return Matches(None, None, peer_rows)
     with blame(peer):
-        _refuse_repeats(echo, "echo-repeated")
+        # A peer that sends our own points back would have us test our items against our items.
+        yield from compute(_refuse_common, peer_points, own, "point-reflected")
+        if echo is None:
+            return Matches(None, None, peer_rows)
+        yield from compute(_refuse_repeats, echo, "echo-repeated")
     found = yield from compute(_join, echo, peer_tags)
     if not terms.order_kept:
         return Matches(None, len(found), peer_rows)
@@ -164,10 +165,10 @@ def _receive_points(
                 yield from echo.write(made)
         yield from report("matching", done, count)
     with blame(peer):
-        _refuse_repeats(ours, "point-repeated")
+        yield from compute(_refuse_repeats, ours, "point-repeated")
     if terms.peer_learns and not terms.order_kept:
-        shuffled = ours[permutation(seed, "match/echo", count=count)]
-        yield from send_vector(peer, "echo", shuffled)
+        shuffle = yield from compute(_secret_order, seed, "match/echo", count)
+        yield from send_vector(peer, "echo", ours[shuffle])
     elif streamed and not count:
         yield from echo.write(ours)
     return halves, ours
@@ -204,10 +205,13 @@ def _refuse_repeats(tag_array: Tags, code: str) -> None:
         raise Malformed(code)
 
 
-def _refuse_reflections(peer: str, own: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> None:
-    """A peer that sends our own points back as its items would test our items against our items."""
+def _refuse_common(theirs: NDArray[np.uint8], own: NDArray[np.uint8], code: str) -> None:
     if np.isin(_as_strings(theirs), _as_strings(own)).any():
-        raise PeerFault(peer, "point-reflected")
+        raise Malformed(code)
+
+
+def _secret_order(seed: bytes, label: str, count: int) -> NDArray[np.int64]:
+    return permutation(seed, label, count=count)
 
 
 def _pair(session: Session, peer: str) -> bytes:

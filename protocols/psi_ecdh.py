@@ -113,7 +113,7 @@ def reveals(plan: Plan, params: PsiEcdhParameters) -> tuple[Reveal, ...]:
             text = f"how many of its own identifiers {peer} also holds, not which"
             caution = (
                 f"{me} brings at least {plan.min_rows(me):,}; over a single identifier a count "
-                "tells whether it is there"
+                "tells whether it is there, and invented ones can make up the number"
             )
             found.append(Reveal(me, Learned.MATCHED_COUNT, (peer,), text, caution))
     return tuple(found)

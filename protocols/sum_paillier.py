@@ -28,7 +28,12 @@ from mpc.masking import StreamName, mask_plaintexts
 from mpc.packing import Packing
 from mpc.paillier_keys import PublicKey, check_modulus, generate
 from mpc.prg import SEED_BYTES, expand, permutation
-from mpc.wire.v1.sum_paillier_pb2 import KeyListSize, PaillierModulus, SumPaillierParameters
+from mpc.wire.v1.sum_paillier_pb2 import (
+    KeyListSize,
+    PaillierModulus,
+    SumPaillierParameters,
+    Told,
+)
 from protocols import sum_terms as terms
 from protocols.errors import PeerFault, blame
 from protocols.match import check_own_size
@@ -41,6 +46,8 @@ from protocols.sum_terms import AGGREGATOR, CONTRIBUTOR, QUERIER, Sums, contribu
 
 BLOCK = 128
 """Ciphertexts in one piece of work: about half a second, and less than a block on the wire."""
+PIECE = 16
+"""Ciphertexts that the querier decrypts in one piece of work, so that all its processes share."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,7 @@ def querier(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
     seed = yield from draw(SEED_BYTES)
     yield from report("keys", 0, 1)
     private = yield from compute(_make_key, params.key_bits, expand(seed, "sum/key", count=32))
-    order = permutation(seed, "sum/order", count=len(items))
-    asked = keyed_digests(items[order], session.public_key("key-list"))
+    order, asked = yield from compute(_key_list, items, seed, session.public_key("key-list"))
     yield from report("keys", 1, 1)
     yield from each([_open(name, private.n, asked) for name in members])
 
@@ -116,6 +122,14 @@ class _Key:
         return "_Key(…)"
 
 
+def _key_list(
+    items: NDArray[np.uint8], seed: bytes, key: bytes
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """The order in which keys are asked about, which is secret, and the list in that order."""
+    order = permutation(seed, "sum/order", count=len(items))
+    return order, keyed_digests(items[order], key)
+
+
 def _make_key(bits: int, seed: bytes) -> _Key:
     private = generate(bits, seed)
     return _Key(int(private.public.n), private.to_bytes())
@@ -139,20 +153,27 @@ def _collect(
     plaintexts: list[int] = []
     for block in made.blocks():
         ciphertexts = yield from reader.take(made.size(block))
-        with blame(aggregator):
-            plaintexts += yield from compute(
-                paillier.decrypt_block,
-                private.factors,
-                expand(blinding, made.step, block.to_bytes(8, "big"), count=32),
-                ciphertexts.tobytes(),
-                len(ciphertexts),
-            )
+        pieces = []
+        for first in range(0, len(ciphertexts), PIECE):
+            place = (block * BLOCK + first).to_bytes(8, "big")
+            seed = expand(blinding, made.step, place, count=32)
+            pieces.append(_decrypt(aggregator, private, seed, ciphertexts[first : first + PIECE]))
+        for piece in (yield from each(pieces)):
+            plaintexts += piece
         yield from report(made.step, len(plaintexts), made.ciphertexts)
     if not made.ciphertexts:
         yield from reader.rest()
     # What no honest parts add up to is some contributor's doing, and only they know whose.
     with blame("+".join(members)):
         return made.packing.unpack(plaintexts, made.count, len(members))
+
+
+def _decrypt(
+    aggregator: str, private: _Key, seed: bytes, ciphertexts: NDArray[np.uint8]
+) -> Steps[list[int]]:
+    data, count = ciphertexts.tobytes(), len(ciphertexts)
+    with blame(aggregator):
+        return (yield from compute(paillier.decrypt_block, private.factors, seed, data, count))
 
 
 # The contributors
@@ -203,6 +224,7 @@ def contributor(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
     # A querier that tells us apart by giving us different lists must get nothing for it: masks
     # are named after the lists, and cancel only where all contributors were told the same.
     told = labelled_hash("sum/keys", asked.tobytes())
+    yield from _compare(session, told)
     indicators = held.astype(np.int64)
     yield from _contribute(session, contribution, indicators, first, told, 0)
     bitmap = yield from receive_vector(plan.querier, "passing", 1, -(-len(asked) // 8))
@@ -212,9 +234,22 @@ def contributor(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
     passing = bits[: len(asked)].astype(bool)
     second = made("amounts", int(passing.sum()))
     told = labelled_hash("sum/passing", told, bitmap.tobytes())
+    yield from _compare(session, told)
     offset = len(first.blocks())
     yield from _contribute(session, contribution, values[passing], second, told, offset)
     return Sums(None, None, len(asked), second.count)
+
+
+def _compare(session: Session, told: bytes) -> Steps[None]:
+    """Contributors tell the aggregator what they were told: by whom it differs, it can say."""
+    aggregator, *others = contributors(session.plan)
+    if session.me != aggregator:
+        yield from send(aggregator, "told", Told(digest=told))
+        return
+    for name in others:
+        message = yield from receive(name, "told", Told)
+        if message.digest != told:
+            raise PeerFault(f"{session.plan.querier}+{name}", "told-differently")
 
 
 def _receive_modulus(querier: str, bits: int) -> Steps[PublicKey]:

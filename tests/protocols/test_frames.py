@@ -8,7 +8,7 @@ import pytest
 
 from mpc.errors import Malformed
 from mpc.wire.v1.session_pb2 import Credit, Frame
-from protocols.frames import MOST_LANES, MOST_PAYLOAD, Lanes
+from protocols.frames import MOST_LANES, MOST_PAYLOAD, MOST_WINDOW, Lanes
 from tests.protocols.adversary import changed
 
 SESSION = bytes(range(32))
@@ -46,12 +46,18 @@ def test_a_frame_again_is_dropped_and_a_frame_ahead_refused() -> None:
     assert not b.deliver(first)
 
 
+def test_a_reader_holds_what_the_contract_says_whatever_its_own_window() -> None:
+    a, b = ends(window=2)
+    for n in range(MOST_WINDOW):
+        b.deliver(a.frame("x", "kind", bytes([n])))
+    assert refusal(b, a.frame("x", "kind", b"too many")) == "window-exceeded"
+
+
 def test_the_window_counts_what_was_consumed_not_what_arrived() -> None:
     a, b = ends(window=2)
-    for n in range(2):
+    for n in range(3):
         b.deliver(a.frame("x", "kind", bytes([n])))
     assert not a.outgoing("x").open
-    assert refusal(b, a.frame("x", "kind", b"too many")) == "window-exceeded"
     b.incoming("x").take()
     a.credit(b.credit_for("x"))
     assert not a.outgoing("x").open  # three were sent, one consumed

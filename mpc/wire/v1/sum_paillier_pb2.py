@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1empc/wire/v1/sum_paillier.proto\x12\x0bmpc.wire.v1\"^\n\x15SumPaillierParameters\x12\x10\n\x08key_bits\x18\x01 \x01(\r\x12\r\n\x05\x66loor\x18\x02 \x01(\r\x12\x12\n\nvalue_bits\x18\x03 \x01(\r\x12\x10\n\x08\x64\x65\x63imals\x18\x04 \x01(\r\"\x1c\n\x0fPaillierModulus\x12\t\n\x01n\x18\x01 \x01(\x0c\"\x1c\n\x0bKeyListSize\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1empc/wire/v1/sum_paillier.proto\x12\x0bmpc.wire.v1\"^\n\x15SumPaillierParameters\x12\x10\n\x08key_bits\x18\x01 \x01(\r\x12\r\n\x05\x66loor\x18\x02 \x01(\r\x12\x12\n\nvalue_bits\x18\x03 \x01(\r\x12\x10\n\x08\x64\x65\x63imals\x18\x04 \x01(\r\"\x1c\n\x0fPaillierModulus\x12\t\n\x01n\x18\x01 \x01(\x0c\"\x16\n\x04Told\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"\x1c\n\x0bKeyListSize\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUMPAILLIERPARAMETERS']._serialized_end=141
   _globals['_PAILLIERMODULUS']._serialized_start=143
   _globals['_PAILLIERMODULUS']._serialized_end=171
-  _globals['_KEYLISTSIZE']._serialized_start=173
-  _globals['_KEYLISTSIZE']._serialized_end=201
+  _globals['_TOLD']._serialized_start=173
+  _globals['_TOLD']._serialized_end=195
+  _globals['_KEYLISTSIZE']._serialized_start=197
+  _globals['_KEYLISTSIZE']._serialized_end=225
 # @@protoc_insertion_point(module_scope)

@@ -22,6 +22,12 @@ class PaillierModulus(_message.Message):
     n: bytes
     def __init__(self, n: _Optional[bytes] = ...) -> None: ...
 
+class Told(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    def __init__(self, digest: _Optional[bytes] = ...) -> None: ...
+
 class KeyListSize(_message.Message):
     __slots__ = ("count",)
     COUNT_FIELD_NUMBER: _ClassVar[int]
