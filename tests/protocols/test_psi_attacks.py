@@ -16,11 +16,12 @@ from mpc.wire.v1.session_pb2 import Block, Frame
 from protocols.errors import Misuse, PeerFault
 from protocols.match import blind, raise_and_tag
 from protocols.plan import Plan
-from protocols.role import Effect, Send, Steps, draw, read, receive, send
+from protocols.role import Compute, Effect, Send, Steps, draw, read, receive, send
 from protocols.stream import receive_vector, send_vector
-from tests.protocols.adversary import changed, rewriting
-from tests.protocols.case import Run, simulate, suppliers
+from tests.protocols.adversary import changed, observing, rewriting
+from tests.protocols.case import Run, digests, simulate, suppliers
 from tests.protocols.psi_cases import psi_plain, psi_run, psi_run_of
+from tests.protocols.score_cases import score_run
 from tests.sim.simulation import Wrap
 
 ROWS, COUNT = 1, 2
@@ -246,6 +247,25 @@ def test_no_point_or_tag_comes_up_in_two_sessions() -> None:
         for lane in ("points", "echo"):
             assert len(set(_rows(first, party, lane))) >= 7
             assert set(_rows(first, party, lane)).isdisjoint(_rows(second, party, lane))
+
+
+def test_items_are_hashed_anew_for_every_session_and_pair() -> None:
+    """Even two sessions with the same scalar have no point in common."""
+    domains: set[bytes] = set()
+
+    def note(name: str, effect: Effect) -> None:
+        if isinstance(effect, Compute) and effect.call is blind:
+            domains.add(effect.args[2])
+
+    for coins in range(3):
+        simulate(psi_run(), coins=coins, wrap=observing(note)).run()
+    assert len(domains) == 3
+    two_pairs = score_run(0, "score-two-holders", ("shop", "telecom"))
+    simulate(two_pairs, wrap=observing(note)).run()
+    assert len(domains) == 5
+    items = digests(suppliers("common", 0, 5))
+    points = [row.tobytes() for each in domains for row in blind(items, bytes(32), each)]
+    assert len(set(points)) == 5 * len(domains)
 
 
 def test_common_items_do_not_show_in_what_passes() -> None:

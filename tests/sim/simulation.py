@@ -26,6 +26,7 @@ Wrap = Callable[[str, Steps[Any]], Steps[Any]]
 
 _computed: dict[bytes, bytes] = {}
 """Results of pure work. Runs with the same coins repeat it, thousands of times in a test."""
+_MOST_COMPUTED = 1000
 
 
 class Seeded:
@@ -156,7 +157,10 @@ class Simulation(Network):
 def _compute(effect: Compute) -> Any:
     """Through pickle both ways, as a worker process would have it."""
     question = pickle.dumps((effect.call, effect.args))
-    if question not in _computed:
+    name = hashlib.sha256(question).digest()
+    if name not in _computed:
         call, args = pickle.loads(question)
-        _computed[question] = pickle.dumps(call(*args))
-    return pickle.loads(_computed[question])
+        _computed[name] = pickle.dumps(call(*args))
+        if len(_computed) > _MOST_COMPUTED:
+            del _computed[next(iter(_computed))]
+    return pickle.loads(_computed[name])
