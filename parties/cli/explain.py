@@ -54,6 +54,8 @@ class _PlanOrFamily(click.Group):
 @click.group(
     "explain",
     cls=_PlanOrFamily,
+    # Options may stand before the file; they are the file's command's to know.
+    context_settings={"ignore_unknown_options": True},
     subcommand_metavar="PLAN.toml | psi | sum | score [OPTIONS]",
     epilog=example(
         "jointcredit explain plan.toml --node bank",

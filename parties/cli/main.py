@@ -19,6 +19,9 @@ from parties.errors import ConfigError
 from parties.status import Exit, exit_code
 from protocols.errors import SessionError
 
+# Until click 8.2 a bare group printed its help by itself, without an exception.
+_BARE: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
 
 class Root(click.Group):
     """Ends the process with the exit codes of ``parties.status``."""
@@ -27,6 +30,9 @@ class Root(click.Group):
         kwargs["standalone_mode"] = False
         try:
             code = super().main(*args, **kwargs)
+        except _BARE as error:  # a group without a command: its help
+            click.echo(error.format_message(), err=True)
+            code = Exit.LOCAL
         except Exception as error:
             if os.environ.get("JOINTCREDIT_DEBUG"):
                 traceback.print_exc()

@@ -49,6 +49,7 @@ def text_block(text: str) -> None:
         width = max(20, console.width - indent - 2)
         wrapped = Text(body).wrap(console, width) if body else [Text("")]
         for nth, part in enumerate(wrapped):
+            part.rstrip()
             console.print(Text(" " * (indent + 2 * (nth > 0))) + part)
 
 

@@ -68,7 +68,8 @@ def test_a_saved_query_is_the_query(tmp_path: Path, model: Path) -> None:
     assert (query.protocol, query.mine, query.purpose) == ("sum", "loans", "credit check")
     assert query.theirs == {"acme": "ap", "zeta": "ledger"}
     assert query.options == {"amount": "amount", "floor": 2, "key_bits": 2048, "min_rows": 10}
-    assert cli("explain", plan, "--json").json["protocol"] == "sum.paillier"
+    for words in ((plan, "--json"), ("--json", plan)):
+        assert cli("explain", *words).json["protocol"] == "sum.paillier"
     scored = tmp_path / "score.toml"
     cli("score", "--with", "insights", "--mine", "a", "--theirs", "b", "--model", model,
         "--save", scored)  # fmt: skip

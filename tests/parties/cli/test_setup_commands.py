@@ -217,6 +217,7 @@ def test_usage_errors_are_one_line_with_where_to_read_on() -> None:
     assert "'--bogus'" in done.err and done.err.endswith("See: jointcredit psi --help\n")
     assert len(done.err.splitlines()) == 1
     assert len(cli("frobnicate", code=2).err.splitlines()) == 1
+    assert cli("jobs", code=2).err == cli("jobs", "--help").out
 
 
 def test_an_unexpected_error_tells_its_place_but_no_data(
