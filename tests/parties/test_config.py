@@ -33,7 +33,7 @@ LEDGER = DatasetEntry("ledger", "ledger.csv", ("supplier",), "name", ("amount",)
 
 def test_defaults() -> None:
     settings = parse_settings(NODE)
-    assert settings.limits == Limits(16, 30, 60, 21600, 8)
+    assert settings.limits == Limits(8, 30, 300, 21600, 8)
     assert settings.endpoint == settings.listen == "127.0.0.1:7001"
     assert settings.workers == os.cpu_count() and settings.log_level == "info"
 
@@ -51,7 +51,7 @@ def test_the_template_says_what_the_defaults_are() -> None:
         (NODE + 'lisen = "x"\n', r"node\.toml, line 3: unknown key 'lisen'; did you mean listen\?"),
         (NODE + "[limit]\n", r"line 3: unknown key 'limit'; did you mean limits\?"),
         (NODE + "[limits]\n\nwindows = 2\n", r"line 5: unknown key 'windows'; did you mean window"),
-        (NODE + "[limits]\nwindow = 1\n", r"line 4: window must be from 2 to 1024"),
+        (NODE + "[limits]\nwindow = 17\n", r"line 4: window must be from 1 to 16"),
         (NODE + "[limits]\nwindow = true\n", r"line 4: window must be a whole number"),
         (NODE + "[limits]\nwindow = 16.0\n", r"line 4: window must be a whole number"),
         (NODE + "limits = 3\n", r"line 3: limits must be a table"),

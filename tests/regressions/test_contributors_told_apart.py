@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from mpc.wire.v1.session_pb2 import Block
+from protocols import sum_paillier
 from protocols.errors import PeerFault
-from protocols.role import Effect, Send, Steps
+from protocols.role import Effect, Send, Steps, report
 from tests.protocols.adversary import changed, rewriting
 from tests.protocols.case import Run
 from tests.protocols.sum_cases import sum_run_of
@@ -39,8 +40,8 @@ def other(message: Block, lane: str) -> Block:
     return made
 
 
-@pytest.mark.parametrize("lane", ["keys", "passing"])
-def test_a_querier_that_tells_contributors_apart_learns_nothing(lane: str) -> None:
+def lying(lane: str) -> Simulation:
+    """A run in which the querier tells everybody but the victim something else."""
     run = the_run()
 
     def lie(effect: Effect) -> Effect:
@@ -53,9 +54,23 @@ def test_a_querier_that_tells_contributors_apart_learns_nothing(lane: str) -> No
     def wrap(name: str, steps: Steps[Any]) -> Steps[Any]:
         return rewriting(steps, lie) if name == "bank" else steps
 
+    return Simulation(run.plan, run.secrets, run.sources, wrap=wrap)
+
+
+@pytest.mark.parametrize("lane", ["keys", "passing"])
+def test_a_querier_that_tells_contributors_apart_learns_nothing(lane: str) -> None:
     with pytest.raises(PeerFault) as fault:
-        Simulation(run.plan, run.secrets, run.sources, wrap=wrap).run()
-    # The querier gets no sum: masks do not cancel. Whose doing that is, its code cannot tell.
+        lying(lane).run()
+    # The aggregator compares what contributors were told: the querier lied, or one of them does.
+    assert (fault.value.culprit, fault.value.code) == ("bank+beta", "told-differently")
+
+
+@pytest.mark.parametrize("lane", ["keys", "passing"])
+def test_nor_with_an_aggregator_that_looks_away(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sum_paillier, "_compare", lambda session, told: report("compared", 1, 1))
+    with pytest.raises(PeerFault) as fault:
+        lying(lane).run()
+    # Masks are named after what was said, and do not cancel. Whose doing, the sums cannot tell.
     assert fault.value.culprit == "+".join(AMOUNTS)
 
 

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,7 +85,8 @@ def remove_the_dataset(node: Node) -> str:
 
 
 def fill_up(node: Node) -> str:
-    node.running.update({str(n): None for n in range(node.settings.limits.sessions)})  # type: ignore[misc]
+    one: Any = SimpleNamespace(session=SimpleNamespace(plan=SimpleNamespace(querier="somebody")))
+    node.running.update({str(n): one for n in range(node.settings.limits.sessions)})
     return "busy"
 
 

@@ -20,6 +20,9 @@ class Failing:
     def expire(self, now: float) -> None:
         raise OSError("no space left on device")
 
+    def end_idle(self) -> None:
+        raise OSError("no space left on device")
+
     def drop_strangers(self) -> None:
         self.swept += 1
 
