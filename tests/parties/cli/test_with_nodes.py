@@ -202,15 +202,15 @@ def test_an_interrupt_leaves_the_job_and_says_how_to_follow(
     parties: dict[str, Node], bank: Path
 ) -> None:
     arguments = [str(each) for each in psi(bank, "--wait-approval", "--out", "-", partner="zeta")]
-    waiting = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "parties.cli", *arguments],
         cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert waiting.stderr is not None
-    while "approval by zeta" not in waiting.stderr.readline():
-        assert waiting.poll() is None
-    waiting.send_signal(signal.SIGINT)
-    out, err = waiting.communicate(timeout=20)
+    ) as waiting:  # fmt: skip
+        assert waiting.stderr is not None
+        while "approval by zeta" not in waiting.stderr.readline():
+            assert waiting.poll() is None
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=20)
     job = cli("jobs", "list", "--node", bank, "--json").json[0]
     assert waiting.returncode == 1 and out == "" and "Traceback" not in err
     assert f"job {job['job']} goes on" in err and f"jobs cancel --node {bank}" in err
