@@ -196,6 +196,9 @@ async def _start(
         )
         if response.WhichOneof("answer") != "started":
             raise Refused(name, _word(response.refused.code), _words(response.refused.rule))
+    except LinkLost:
+        # It may have begun all the same: whether its link comes up tells.
+        log("start-unanswered", peer=name)
     except SessionError as error:
         running.fail(error)
 

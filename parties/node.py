@@ -53,6 +53,8 @@ from protocols.role import Report
 
 LINGER_SECONDS = 30.0
 """How long an ended session still answers a peer whose stream broke at the very end."""
+FAREWELL_SECONDS = 3.0
+"""How long a node that stops waits for its peers to hear of it."""
 
 
 @dataclass
@@ -186,7 +188,9 @@ class Node:
             state = CANCELLED
         message = f"{error}: {status.text}" if isinstance(error, SessionError) else status.text
         hint = status.remedy
-        if isinstance(error, Misuse) and str(error) != error.code:
+        if isinstance(error, ConfigError | DataError):
+            message, hint = str(error), ""
+        elif isinstance(error, Misuse) and str(error) != error.code:
             message = str(error)
         elif isinstance(error, Cancelled) and error.by:
             message = f"{error.by} ended the session: {error.code}: {status.text}"
@@ -237,6 +241,7 @@ class Node:
         session = open_session(plan, self.me, accepted.session_secret.expose(), acceptances)
         brings = plan.message.parties[plan.position(self.me)].input
         dataset = open_dataset(self.datasets[brings.dataset], self.home.directory)
+        cards = {name: self.trust.get(name) for name in session.others}  # or there is no session
         data = LocalData(dataset, plan, self.me, self.engine, model)
         limits = self.settings.limits
         progress = self.progress_of(job.id)
@@ -254,7 +259,7 @@ class Node:
         self.session_opened = asyncio.Event()
         for peer, link in running.links.items():
             if plan.position(self.me) < plan.position(peer):
-                self.spawn(link.dial(self.channel(self.trust.get(peer))))
+                self.spawn(link.dial(self.channel(cards[peer])))
         self.spawn(self._see_through(job, running, data))
         return running
 
@@ -319,7 +324,7 @@ class Node:
         for running in list(self.running.values()):
             running.cancel("shutdown")
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=3)
+            await asyncio.wait(self._tasks, timeout=FAREWELL_SECONDS)
         for _, channel in self._channels.values():
             await channel.close()
         self.workers.close()

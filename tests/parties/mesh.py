@@ -27,7 +27,7 @@ import pytest
 from google.protobuf.message import Message
 
 from mpc.signing import sign
-from parties import coordinator, links
+from parties import coordinator, links, node
 from parties.client import Client
 from parties.config import DatasetEntry, add_dataset
 from parties.gate import PROPOSAL_LABEL
@@ -282,6 +282,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coordinator, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(links, "RETRY_SECONDS", 0.02)
     monkeypatch.setattr(links, "MOST_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(node, "FAREWELL_SECONDS", 0.3)
 
 
 def query(protocol: str, mine: str, theirs: dict[str, str], **more: Any) -> str:

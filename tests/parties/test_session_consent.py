@@ -49,20 +49,26 @@ async def pair(mesh: Mesh, *, deaf: tuple[str, ...] = (), **limits: int) -> tupl
     return bank, acme
 
 
-class Gate:
-    """Holds link messages back until :meth:`open`: a session stays under way."""
+def stall(mesh: Mesh) -> None:
+    """From now on no frame arrives: sessions stay under way."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self._opened = asyncio.Event()
-        mesh.tamper = self._hold
+    async def lose(passing: Passing) -> list[Any]:
+        return [] if passing.content == "frame" else [passing.message]
 
-    async def _hold(self, passing: Passing) -> list[Any]:
-        if passing.content in ("frame", "credit", "receipt"):
-            await self._opened.wait()
+    mesh.tamper = lose
+
+
+def hold(mesh: Mesh) -> asyncio.Event:
+    """Frames, and all behind them, wait for the event."""
+    opened = asyncio.Event()
+
+    async def wait(passing: Passing) -> list[Any]:
+        if passing.content == "frame":
+            await opened.wait()
         return [passing.message]
 
-    def open(self) -> None:
-        self._opened.set()
+    mesh.tamper = wait
+    return opened
 
 
 async def started(bank: Party, acme: Party) -> str:
@@ -232,7 +238,7 @@ def test_either_side_can_stop_a_session_under_way(who: str, tmp_path: Path) -> N
     async def scenario(mesh: Mesh) -> None:
         bank, acme = await pair(mesh)
         acme.allow("rows", "psi", "bank")
-        Gate(mesh)
+        stall(mesh)
         job = await started(bank, acme)
         stopper, other = (bank, acme) if who == "bank" else (acme, bank)
         await stopper.ask("cancel", job)
@@ -254,7 +260,7 @@ def test_a_card_withdrawn_ends_the_sessions_with_its_party(who: str, tmp_path: P
     async def scenario(mesh: Mesh) -> None:
         bank, acme = await pair(mesh)
         acme.allow("rows", "psi", "bank")
-        Gate(mesh)
+        stall(mesh)
         job = await started(bank, acme)
         party, other = (bank, acme) if who == "bank" else (acme, bank)
         party.node.trust.remove(other.name)
@@ -313,7 +319,7 @@ def test_a_node_takes_no_more_sessions_than_its_limit(tmp_path: Path) -> None:
     async def scenario(mesh: Mesh) -> None:
         bank, acme = await pair(mesh, sessions=1)
         acme.allow("rows", "psi", "bank")
-        gate = Gate(mesh)
+        opened = hold(mesh)
         # Two plans that the node said yes to while it had room; it begins one.
         early = await draft(bank, PSI)
         yes = (await propose(bank, acme, early)).accepted
@@ -325,7 +331,7 @@ def test_a_node_takes_no_more_sessions_than_its_limit(tmp_path: Path) -> None:
         assert (error.value.code, error.value.exit_code) == ("busy", 5)
         fresh = await draft(bank, PSI)
         assert await refusal(propose(bank, acme, fresh)) == ("busy", "")
-        gate.open()
+        opened.set()
         assert (await bank.end(job)).state == DONE
         await acme.until(job, DONE)
         assert (await ask(bank, PSI)).state == DONE
@@ -381,9 +387,6 @@ CONDITIONS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "purpose": ({"purpose": "audit"}, {"purpose": "credit"}, "policy-purpose", "policy 1: purpose"),
     "cohort": ({"min_cohort": 3}, {"min_rows": 2}, "policy-cohort", "policy 1: min_cohort"),
     "rows": ({"max_rows": 8}, {}, "policy-rows", "policy 1: max_rows"),
-    "expires": (
-        {"expires": TODAY - datetime.timedelta(days=1)}, {}, "policy-expired", "policy 1: expires",
-    ),
     "allowed": ({"reveal": ("rows",), "purpose": "audit", "min_cohort": 2, "max_rows": 16,
                  "expires": TODAY, "per_day": 9, "beside": ()},
                 {"purpose": "audit", "min_rows": 2}, "", ""),
@@ -475,10 +478,31 @@ def test_policy_conditions_that_only_a_forged_plan_can_miss(tmp_path: Path) -> N
         acme.allow("rows", "sum", "bank", columns=("v",), min_cohort=2, beside=("zeta",))
         told = await refusal(propose(bank, acme, plans["sum"]))
         assert told == ("policy-beside", "policy 1: beside")
+        # An offer that has expired since.
+        acme.deny_all()
+        acme.allow("rows", "psi", "bank", expires=TODAY - datetime.timedelta(days=1))
+        told = await refusal(propose(bank, acme, plans["psi"]))
+        assert told == ("policy-expired", "policy 1: expires")
         # Two contributors are fewer than the default demands.
         acme.deny_all()
         acme.allow("rows", "sum", "bank", columns=("v",))
         told = await refusal(propose(bank, acme, plans["sum"]))
         assert told == ("policy-cohort", "policy 1: min_cohort")
+
+    run(tmp_path, scenario)
+
+
+def test_a_partner_dropped_while_its_people_decide_ends_the_query(tmp_path: Path) -> None:
+    async def scenario(mesh: Mesh) -> None:
+        bank, acme = await pair(mesh)
+        acme.allow("rows", "psi", "bank", approval=True)
+        job = await bank.ask("submit", PSI)
+        await acme.until(job, WAITING)
+        bank.node.trust.remove("acme")
+        await acme.ask("approve", job)
+        ended = await bank.end(job)
+        assert ended.state != DONE and ended.exit_code in (2, 3)
+        assert "acme" in ended.message and "trust" in ended.message
+        assert bank.node.running == bank.node.sessions == {}
 
     run(tmp_path, scenario)
