@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, Final
 
 from parties.client import Client, NodeError
@@ -122,11 +123,17 @@ def add_suppliers(bank: Home, found: Mapping[str, Sequence[str]]) -> list[str]:
     return listed
 
 
-def ask(home: Home, question: Question, on_progress: OnProgress) -> Answer:
-    """Submits ``question`` to the node of ``home`` and waits for its end, whichever it is."""
+def ask(home: Home, question: Question, on_progress: OnProgress, stopping: Event) -> Answer:
+    """Submits ``question`` to the node of ``home`` and waits for its end, whichever it is.
+
+    A job that was submitted while ``stopping`` was being set is called off here: :func:`cancel_all`
+    may have come too early for it.
+    """
     began = time.monotonic()
     with Client.open(home.directory) as client:
         job = client.submit(question.query.to_toml(), question.model)
+        if stopping.is_set():
+            cancel_all(home)
         for seen in client.watch(job):
             if seen.state in ENDED:
                 columns = from_arrow(client.result(job)) if seen.state == DONE else {}
@@ -145,4 +152,5 @@ def cancel_all(home: Home) -> None:
     with suppress(NodeError, ConfigError), Client.open(home.directory) as client:
         for job in client.jobs():
             if job.state not in ENDED:
-                client.cancel(job.job)
+                with suppress(NodeError):  # it may have ended meanwhile
+                    client.cancel(job.job)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, Final
 
 from parties.demo import plaintext, questions, statement
@@ -93,13 +94,15 @@ def run(directory: Path, example: Path, on_progress: OnProgress) -> Outcome:
         on_progress(STARTING, stage, len(ready), len(cast))
 
     on_progress(STARTING, "starting", 0, len(cast))
+    stopping = Event()
     with ThreadPoolExecutor(_THREADS) as pool:
         right = pool.submit(plaintext.expected, example)
         with running(list(homes.values()), directory / LOGS, on_ready) as nodes:
             started = time.monotonic()
             try:
-                answers = ask_all(homes[BANK], example, pool, on_progress)
+                answers = ask_all(homes[BANK], example, pool, on_progress, stopping)
             except BaseException:
+                stopping.set()
                 nodes.terminate()  # begins nothing new: then what runs can be called off
                 questions.cancel_all(homes[BANK])
                 raise
@@ -127,12 +130,16 @@ def run(directory: Path, example: Path, on_progress: OnProgress) -> Outcome:
 
 
 def ask_all(
-    bank: Home, example: Path, pool: ThreadPoolExecutor, on_progress: OnProgress
+    bank: Home,
+    example: Path,
+    pool: ThreadPoolExecutor,
+    on_progress: OnProgress,
+    stopping: Event,
 ) -> Answers:
     """All at a time but the totals, whose key list is what the first questions found."""
 
     def put(question: Question) -> Future[Answer]:
-        return pool.submit(ask, bank, question, on_progress)
+        return pool.submit(ask, bank, question, on_progress, stopping)
 
     by_enterprise = {name: questions.which_applicants(name) for name in ENTERPRISES}
     what_paid, what_refused = questions.what_they_are_paid(), questions.what_is_refused()

@@ -128,6 +128,15 @@ def test_one_wrong_penny_is_exit_code_1(
     assert "WRONG ANSWERS" in result.stdout and "DIFFERS" in result.stdout
 
 
+def test_json_is_all_of_standard_output(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = []
+    monkeypatch.setattr(demo, "run", lambda place, *_: places.append(place) or outcome)
+    result = CliRunner().invoke(cli, ["demo", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["ok"] is True
+    assert not places[0].exists()  # nobody asked to keep it
+
+
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     result = CliRunner().invoke(cli, ["demo", "--dir", str(tmp_path)])
