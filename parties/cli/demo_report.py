@@ -123,7 +123,7 @@ def _totals(page: _Page, outcome: Outcome) -> None:
         "enterprises pay, as 1 has shown: enterprises learn the key list of a sum, and nobody who "
         f"could not pass the floor needs to be on it. {len(totals)} totals came out, from "
         f"{min(totals):,} to {max(totals):,} pounds, {sum(totals):,} together, "
-        f"in {answer.seconds:.1f} s. They are what fell due in the year 2018."
+        f"in {answer.seconds:.1f} s. The ledgers are payments of 2018, read as what fell due then."
     )
 
 
