@@ -62,7 +62,10 @@ def endings(run: Run) -> Iterable[SessionError]:
     for sent in first_and_last(sent_by_all(run)):
         for _, message in list(changed_fields(sent.message))[-2:]:
             liar = Liar(sent.sender, sent.to, sent.lane, sent.number, message)
-            yield ending(run, wrap=liar, hostile=sent.sender)
+            try:
+                simulate(run, wrap=liar, hostile=sent.sender).run()
+            except SessionError as error:
+                yield error
 
 
 def ports_read(run: Run) -> set[tuple[str, str]]:
