@@ -28,7 +28,7 @@ from protocols.session import Session
 from protocols.stream import Reader, Writer, receive_vector, send_vector
 
 SECONDS_AN_ITEM = 90e-6
-"""Of one core, for hashing, blinding and raising one item; see benchmarks/run.py."""
+"""Of one core, for hashing, blinding and raising one item; see benchmarks/README.md."""
 CHUNK = 4096
 """Points in one piece of work: a tenth of a second or so, and half a block on the wire."""
 

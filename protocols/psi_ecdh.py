@@ -20,6 +20,7 @@ from protocols.plan import Plan
 from protocols.role import Steps, read
 from protocols.session import Session
 from protocols.spec import (
+    SECONDS_A_PARTY,
     Adversary,
     Cost,
     Draft,
@@ -128,7 +129,8 @@ def cost(plan: Plan, params: PsiEcdhParameters) -> Cost:
     rows = [plan.max_rows(name) for name in plan.names]
     width = tag_bytes(rows[0], rows[1], params.statistical_bits)
     echoed = sum(rows) if params.to_both else rows[0]
-    return Cost(POINT_BYTES * sum(rows) + width * echoed, sum(rows) * SECONDS_AN_ITEM)
+    seconds = len(rows) * SECONDS_A_PARTY + sum(rows) * SECONDS_AN_ITEM
+    return Cost(POINT_BYTES * sum(rows) + width * echoed, seconds)
 
 
 def table(result: Intersection, params: PsiEcdhParameters) -> Table:

@@ -18,13 +18,23 @@ from mpc.wire.v1.score_weights_pb2 import HolderFeatures, ScoreWeightsParameters
 from protocols.errors import Misuse
 from protocols.match import SECONDS_AN_ITEM
 from protocols.plan import Plan
-from protocols.spec import Cost, Draft, Learned, Offer, Request, Reveal, Table, option
+from protocols.spec import (
+    SECONDS_A_PARTY,
+    Cost,
+    Draft,
+    Learned,
+    Offer,
+    Request,
+    Reveal,
+    Table,
+    option,
+)
 
 QUERIER, HOLDER = "querier", "holder"
 MOST_LOGIT_BITS = 16
 MOST_UNIT_BITS = 128
-SECONDS_A_VALUE = 1.5e-6
-"""Of one core, for encoding and multiplying one value of one row; see benchmarks/run.py."""
+SECONDS_A_VALUE = 1e-6
+"""Of one core, for reading and multiplying one value of one row; see benchmarks/README.md."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,7 @@ def cohort(plan: Plan, params: ScoreWeightsParameters) -> int:
 
 def cost(plan: Plan, params: ScoreWeightsParameters) -> Cost:
     parameters = proven(plan, params)
-    total = seconds = 0.0
+    total, seconds = 0.0, len(plan.names) * SECONDS_A_PARTY
     for name, holder in zip(holders(plan), params.holders, strict=True):
         both = plan.max_rows(plan.querier) + plan.max_rows(name)
         width = len(holder.features)

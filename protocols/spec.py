@@ -97,6 +97,10 @@ class Table:
     notes: Mapping[str, int | float | str]
 
 
+SECONDS_A_PARTY = 0.5
+"""Of one core, to start a party's processes and read its data; see benchmarks/README.md."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a run takes at the plan's upper bounds: all bytes on all links, and the seconds of

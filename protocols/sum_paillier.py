@@ -14,7 +14,7 @@ amounts changes the sums by as much.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,45 +37,15 @@ from mpc.wire.v1.sum_paillier_pb2 import (
 from protocols import sum_terms as terms
 from protocols.errors import PeerFault, blame
 from protocols.match import check_own_size
-from protocols.plan import Plan
 from protocols.role import Steps, compute, draw, each, fork, read, receive, report, send
 from protocols.session import Session
 from protocols.spec import Adversary, Spec
 from protocols.stream import Reader, Writer, receive_vector, send_vector
+from protocols.sum_passes import Pass, passes
 from protocols.sum_terms import AGGREGATOR, CONTRIBUTOR, QUERIER, Sums, contributors
 
-BLOCK = 128
-"""Ciphertexts in one piece of work: about half a second, and less than a block on the wire."""
 PIECE = 16
 """Ciphertexts that the querier decrypts in one piece of work, so that all its processes share."""
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """One vector that the contributors sum: its name, its layout, how many values it has."""
-
-    step: str
-    packing: Packing
-    count: int
-
-    @property
-    def ciphertexts(self) -> int:
-        return self.packing.plaintexts(self.count)
-
-    def blocks(self) -> range:
-        return range(-(-self.ciphertexts // BLOCK))
-
-    def size(self, block: int) -> int:
-        return min(BLOCK, self.ciphertexts - block * BLOCK)
-
-    def values(self, values: NDArray[np.int64], block: int) -> NDArray[np.int64]:
-        width = BLOCK * self.packing.slots
-        return values[block * width : (block + 1) * width]
-
-
-def _passes(plan: Plan, params: SumPaillierParameters) -> Callable[[str, int], _Pass]:
-    packings = terms.layouts(plan, params)
-    return lambda step, count: _Pass(step, packings[step], count)
 
 
 # The querier
@@ -84,7 +54,7 @@ def _passes(plan: Plan, params: SumPaillierParameters) -> Callable[[str, int], _
 def querier(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
     plan = session.plan
     members = contributors(plan)
-    made = _passes(plan, params)
+    made = passes(plan, params)
     items: NDArray[np.uint8] = yield from read("items")
     check_own_size(session, len(items))
     seed = yield from draw(SEED_BYTES)
@@ -143,7 +113,7 @@ def _open(name: str, n: int, asked: NDArray[np.uint8]) -> Steps[None]:
 
 
 def _collect(
-    session: Session, private: _Key, blinding: bytes, made: _Pass
+    session: Session, private: _Key, blinding: bytes, made: Pass
 ) -> Steps[NDArray[np.object_]]:
     """The sums of one pass, Python integers in object[count]."""
     members = contributors(session.plan)
@@ -155,7 +125,7 @@ def _collect(
         ciphertexts = yield from reader.take(made.size(block))
         pieces = []
         for first in range(0, len(ciphertexts), PIECE):
-            place = (block * BLOCK + first).to_bytes(8, "big")
+            place = (made.first(block) + first).to_bytes(8, "big")
             seed = expand(blinding, made.step, place, count=32)
             pieces.append(_decrypt(aggregator, private, seed, ciphertexts[first : first + PIECE]))
         for piece in (yield from each(pieces)):
@@ -196,7 +166,7 @@ class _Contribution:
 def contributor(session: Session, params: SumPaillierParameters) -> Steps[Sums]:
     """Both contributors and the aggregator, who is one of them."""
     plan = session.plan
-    made = _passes(plan, params)
+    made = passes(plan, params)
     digests: NDArray[np.uint8]
     amounts: NDArray[np.int64]
     digests, amounts = yield from read("amounts", params.decimals)
@@ -288,7 +258,7 @@ def _contribute(
     session: Session,
     contribution: _Contribution,
     values: NDArray[np.int64],
-    made: _Pass,
+    made: Pass,
     told: bytes,
     offset: int,
 ) -> Steps[None]:
@@ -317,7 +287,7 @@ def _contribute(
                 contribution, part, dict(zip(readers, others, strict=True)), offset + block
             )
         yield from writer.write(np.frombuffer(part, dtype=np.uint8).reshape(-1, width))
-        yield from report(made.step, block * BLOCK + made.size(block), made.ciphertexts)
+        yield from report(made.step, made.first(block) + made.size(block), made.ciphertexts)
     if not made.ciphertexts:
         for reader in readers.values():
             yield from reader.rest()

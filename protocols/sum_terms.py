@@ -15,10 +15,13 @@ from mpc.wire import decode, encode
 from mpc.wire.v1.sum_paillier_pb2 import SumPaillierParameters
 from protocols.errors import Misuse
 from protocols.plan import Plan
-from protocols.spec import Cost, Draft, Learned, Request, Reveal, Table, option
+from protocols.spec import SECONDS_A_PARTY, Cost, Draft, Learned, Request, Reveal, Table, option
 
-SECONDS_A_CIPHERTEXT = 6e-3
-"""Of one core at 3072 bits, for encrypting, adding and decrypting; see benchmarks/run.py."""
+SECONDS_TO_ENCRYPT = 1.6e-3
+SECONDS_TO_DECRYPT = 9e-3
+SECONDS_A_TABLE = 0.5
+"""Of one core at 3072 bits, the first two for one ciphertext, the last for a contributor's table
+of powers; see benchmarks/README.md."""
 
 QUERIER, AGGREGATOR, CONTRIBUTOR = "querier", "aggregator", "contributor"
 MOST_CONTRIBUTORS = 50
@@ -115,12 +118,13 @@ def layouts(plan: Plan, params: SumPaillierParameters) -> dict[str, Packing]:
 
 def cost(plan: Plan, params: SumPaillierParameters) -> Cost:
     keys, members = plan.max_rows(plan.querier), len(contributors(plan))
-    ciphertexts = members * sum(
-        layout.plaintexts(keys) for layout in layouts(plan, params).values()
-    )
+    ciphertexts = sum(layout.plaintexts(keys) for layout in layouts(plan, params).values())
     width = params.key_bits // 4
-    seconds = ciphertexts * SECONDS_A_CIPHERTEXT * (params.key_bits / 3072) ** 3
-    return Cost(ciphertexts * width + members * keys * 16, seconds + members)
+    # The aggregator encrypts once more, to re-randomise; the sums alone are decrypted.
+    seconds = ciphertexts * ((members + 1) * SECONDS_TO_ENCRYPT + SECONDS_TO_DECRYPT)
+    seconds = (seconds + members * SECONDS_A_TABLE) * (params.key_bits / 3072) ** 2.5
+    octets = (members * ciphertexts) * width + members * keys * 16
+    return Cost(octets, seconds + len(plan.names) * SECONDS_A_PARTY)
 
 
 def table(result: Sums, params: SumPaillierParameters) -> Table:

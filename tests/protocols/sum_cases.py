@@ -45,11 +45,12 @@ def sum_cases() -> Iterator[Case]:
                 },
                 ("aggregator", "indicators"): None,
                 ("aggregator", "amounts"): None,
+                ("aggregator", "told"): None,  # a hash of what it was told itself
             },
             malleable=frozenset({"keys", "passing", "indicators", "amounts"}),
-            unattributed=frozenset({"indicators", "amounts", "passing"}),
+            unattributed=frozenset({"indicators", "amounts"}),
             small={
-                "protocols.sum_paillier.BLOCK": 1,
+                "protocols.sum_passes.BLOCK": 1,
                 "protocols.stream.BLOCK_BYTES": 64,
                 "protocols.sum_terms.layouts": narrow_layouts,
             },
