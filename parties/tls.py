@@ -32,7 +32,8 @@ _BOTH_ENDS: Final = (
     ("grpc.default_compression_algorithm", 0),
     # Gateways cut connections that are silent for a minute.
     ("grpc.keepalive_time_ms", 25_000),
-    ("grpc.keepalive_timeout_ms", 15_000),
+    # What ends a connection whose peer stands still: keepalive_timeout_ms alone leaves it a minute.
+    ("grpc.http2.ping_timeout_ms", 15_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
@@ -48,7 +49,9 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     *_BOTH_ENDS,
     # A proxy meant for browsers must not catch traffic between nodes.
     ("grpc.enable_http_proxy", 0),
-    ("grpc.max_reconnect_backoff_ms", 10_000),
+    # Until its next attempt a channel fails every call: a partner that is back counts as down.
+    ("grpc.initial_reconnect_backoff_ms", 250),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
 
