@@ -242,7 +242,7 @@ def normalised(columns: NDArray[np.float64], features: list[Feature]) -> NDArray
         if feature.clipped:
             column = np.clip(column, feature.low, feature.high)
         made[index] = column / 2.0**feature.unit_bits
-        beyond = int((np.abs(made[index]) > 1).sum())
+        beyond = int((~(np.abs(made[index]) <= 1)).sum())  # NaN is beyond, too
         if beyond:
             text = (
                 f"column {feature.column!r} has {beyond} rows beyond the plan's bound of "

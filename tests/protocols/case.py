@@ -50,7 +50,7 @@ class Case:
     was: a part of a sum, or a list that all should have been told alike.
 
     ``small`` are constants of the protocol's files, made small so that small data takes many
-    frames. ``weight`` divides the number of seeds: a run costs about that many of psi's.
+    frames.
     """
 
     name: str
@@ -62,7 +62,6 @@ class Case:
     malleable: frozenset[str]
     unattributed: frozenset[str]
     small: Mapping[str, Any]
-    weight: int = 1
 
 
 def simulate(run: Run, **options: Any) -> Simulation:

@@ -50,7 +50,6 @@ def score_cases() -> Iterator[Case]:
             malleable=frozenset({"points", "echo", "aligned", "public-key", "weights", "scores"}),
             unattributed=frozenset({"scores"}),
             small={"protocols.stream.block_count": small_items_alone, "protocols.match.CHUNK": 2},
-            weight=20,
         )
 
 

@@ -54,7 +54,6 @@ def sum_cases() -> Iterator[Case]:
                 "protocols.stream.BLOCK_BYTES": 64,
                 "protocols.sum_terms.layouts": narrow_layouts,
             },
-            weight=5,
         )
 
 
