@@ -146,7 +146,8 @@ def check(context: click.Context, directory: Path, as_json: bool) -> None:
         for finding in findings:
             ui.say(finding)
         if not findings:
-            ui.say(f"{len(policy.rules)} lines, none of them dead")
+            count = len(policy.rules)
+            ui.say(f"{count} line{'s' * (count != 1)}, none of them dead")
     if findings:
         context.exit(Exit.OTHER)
 
