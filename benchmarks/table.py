@@ -80,7 +80,9 @@ def _plot_protocols(records: Sequence[Record], figure: Any) -> None:
                 peaks = [r["largest_process_mb"] for r in best.values()]
                 memory.plot(list(best), peaks, style, color=f"C{index}", label=name)
     time.set(xscale="log", yscale="log", xlabel="rows a party", ylabel="seconds, CSV to CSV")
-    memory.set(xscale="log", xlabel="rows a party", ylabel="MB, largest process", ylim=(0, None))
+    memory.set(xscale="log", xlabel="rows a party", ylabel="MB, largest process")
+    memory.margins(y=0.1)
+    memory.set_ylim(bottom=0)
     for axes in (time, memory):
         axes.grid(alpha=0.3, which="both")
         axes.legend(fontsize=8)
@@ -89,8 +91,14 @@ def _plot_protocols(records: Sequence[Record], figure: Any) -> None:
 def _plot_kernels(records: Sequence[Record], figure: Any) -> None:
     found = [r for r in records if r["ratio"] is not None][::-1]
     axes = figure.subplots()
-    bars = axes.barh([r["kernel"] for r in found], [r["ratio"] for r in found], left=0.0)
-    axes.bar_label(bars, [f"{r['ratio']:,.3g}" for r in found], fontsize=8, padding=3)
+    ratios = [r["ratio"] for r in found]
+    bars = axes.barh([r["kernel"] for r in found], [ratio - 1 for ratio in ratios], left=1.0)
+    axes.bar_label(
+        bars,
+        [f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}" for ratio in ratios],
+        fontsize=8,
+        padding=3,
+    )
     axes.axvline(1.0, color="black", linewidth=0.8)
     axes.set(xscale="log", xlabel="how many times as long the baseline takes")
     axes.margins(x=0.15)
