@@ -44,12 +44,15 @@ def logged() -> Iterator[list[str]]:
 
     handler = Keep(logging.DEBUG)
     ours, root = logging.getLogger("jointcredit"), logging.getLogger()
-    levels = ours.level, root.level
+    before = ours.level, ours.propagate
+    # Once a daemon has run in this process, our logger no longer hands its lines to the root.
     ours.setLevel(logging.DEBUG)
+    ours.propagate = True
     root.addHandler(handler)
     yield lines
     root.removeHandler(handler)
-    ours.setLevel(levels[0])
+    ours.setLevel(before[0])
+    ours.propagate = before[1]
 
 
 def canary(party: str, what: str, number: int = 0) -> str:
