@@ -173,6 +173,8 @@ async def _propose(node: Node, job: Job, plan: Plan, name: str) -> Acceptance:
                 check_acceptance(plan, name, response.accepted)
                 acceptance: Acceptance = response.accepted
                 return acceptance
+            case "refused" if waiting and response.refused.code == "draining":
+                pass
             case "refused":
                 raise Refused(name, _word(response.refused.code), _words(response.refused.rule))
             case "pending":

@@ -117,6 +117,9 @@ def test_an_approval_survives_the_approvers_node_being_down(tmp_path: Path) -> N
         acme.allow("rows", "psi", "bank", approval=True)
         job = await bank.ask("submit", PSI)
         await acme.until(job, WAITING)
+        await asyncio.sleep(0.1)  # the bank has been told to wait
+        acme.node.draining = True
+        await asyncio.sleep(0.2)
         await acme.stop()
         await asyncio.sleep(0.3)  # some askings go nowhere
         await acme.start()
@@ -131,7 +134,7 @@ def test_a_plan_that_nobody_decides_on_expires_at_both_ends(tmp_path: Path) -> N
         bank, acme = await pair(mesh)
         acme.allow("rows", "psi", "bank", approval=True)
         now = int(time.time())
-        plan = await draft(bank, PSI, created=now, expires=now + 1)
+        plan = await draft(bank, PSI, created=now, expires=now + 2)
         job = new_job(bank.node, plan)
         await coordinate(bank.node, job, plan, b"")
         ended = await bank.job(job.id)
