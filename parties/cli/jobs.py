@@ -17,7 +17,15 @@ from parties.rpc.v1.operator_pb2 import JobResponse
 from parties.status import Exit
 from parties.store import DONE, ENDED, WAITING
 
-JOB = click.argument("job")
+
+def _named(_context: click.Context, _parameter: click.Parameter, job: str) -> str:
+    """A job that is named: an empty id, as of a script's unset variable, would mean all jobs."""
+    if not job.strip():
+        raise click.UsageError("JOB is empty; jobs list shows the ids.")
+    return job
+
+
+JOB = click.argument("job", callback=_named)
 at_node = together(options.node, options.signing)
 
 

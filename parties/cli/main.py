@@ -110,6 +110,4 @@ for command in (
 
 def main() -> None:
     """The entry point of the ``jointcredit`` command."""
-    # gRPC's core writes lines of its own to standard error, past our messages and our logs.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     cli.main(prog_name=cli.name)

@@ -91,6 +91,10 @@ def allow(
     add_rule(home.policy_toml, rule)
     number = len(read_policy(home.policy_toml).rules)
     ui.say(f"policy {number}: {_told(rule)}")
+    if not rule.columns and protocol.partition(".")[0] in ("sum", "score"):
+        ui.note(f"note: {protocol} takes a column; a line without --columns allows nothing")
+    if rule.expires is not None and rule.expires < datetime.datetime.now(datetime.UTC).date():
+        ui.note(f"note: {rule.expires} is past; the line allows nothing")
     for name in sorted({party, *(rule.beside or ())} - {ANY} - set(home.store().cards())):
         ui.note(f"note: {name} is not trusted yet: jointcredit node trust {directory} CARD")
 
