@@ -237,9 +237,7 @@ def test_a_partner_that_does_not_know_us_says_no_more_than_that(tmp_path: Path) 
     run(tmp_path, scenario)
 
 
-def test_a_node_that_cannot_start_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parties.serve.start_logging", lambda level: None)  # it is for good
 
     async def scenario(mesh: Mesh) -> None:
