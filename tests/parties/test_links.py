@@ -416,6 +416,38 @@ def test_no_result_before_the_peers_receipt(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_every_peers_receipt_is_waited_for(tmp_path: Path) -> None:
+    text = query(
+        "sum", "rows", {"acme": "rows", "nova": "rows"}, amount="v", floor=2, key_bits=2048
+    )
+
+    async def scenario(mesh: Mesh) -> None:
+        bank, acme, nova = await mesh.nodes("bank", "acme", "nova")
+        for party in (bank, acme, nova):
+            party.dataset("rows", csv("id,v", "a,1"))
+            party.allow("rows", "sum", "bank", columns=("v",), min_cohort=2)
+        held, seen = asyncio.Event(), asyncio.Event()
+
+        async def hold(passing: Passing) -> list[Any]:
+            if passing.content == "receipt" and (passing.sender, passing.to) == ("nova", "bank"):
+                seen.set()
+                await held.wait()
+            return [passing.message]
+
+        mesh.tamper = hold
+        job = await bank.ask("submit", text)
+        await asyncio.wait_for(seen.wait(), 10)
+        await acme.until(job, DONE)  # which has the bank's, and nova's
+        await asyncio.sleep(0.1)
+        assert bank.node.store.get(job).state == RUNNING  # type: ignore[union-attr]
+        assert not (bank.home.state / "results").exists()
+        held.set()
+        await bank.until(job, DONE)
+        assert set(bank.node.store.receipts(job)) == {"acme", "nova"}
+
+    run(tmp_path, scenario)
+
+
 def resigned(receipt: Receipt, secret: bytes, **changes: bytes) -> LinkMessage:
     """``receipt`` with fields changed, and a signature that fits."""
     made = Receipt()
