@@ -19,7 +19,10 @@ UNCLIPPED_DEVIATIONS = 32
 
 @dataclass(frozen=True)
 class Feature:
-    """Contributes weight · (clip(x) - mean) / scale to the logit."""
+    """Contributes weight · (clip(x) - mean) / scale to the logit.
+
+    ``dataset`` is the party's dataset that the model was made for, empty for any.
+    """
 
     party: str
     column: str
@@ -27,6 +30,7 @@ class Feature:
     mean: float = 0.0
     scale: float = 1.0
     clip: tuple[float, float] | None = None
+    dataset: str = ""
 
     @property
     def unit_bits(self) -> int:
@@ -82,11 +86,28 @@ def parse_model(document: Mapping[str, Any]) -> LinearModel:
     return LinearModel(_number(document["bias"], None), features)
 
 
+_RULES = {
+    "model-shape": "a model has bias and features; a feature has party, column and weight, and may "
+    "have dataset, mean, scale and clip = [low, high]",
+    "model-number": "numbers are finite, a scale is above 0, and a clip's low end is not above its "
+    "high end",
+    "model-twice": "a party's column stands in one feature only",
+    "model-size": f"a model has 1 to {MOST_FEATURES} features",
+}
+
+
+def why_not(error: Malformed) -> str:
+    """What :func:`parse_model` had against a model, for the people who wrote it."""
+    where = "" if error.index is None else f" in feature {error.index + 1}"
+    return f"the model file is not valid: {error.code}{where}: {_RULES[error.code]}"
+
+
 def _feature(document: Any, index: int) -> Feature:
     required, optional = {"party", "column", "weight"}, {"dataset", "mean", "scale", "clip"}
     if not isinstance(document, dict) or not required <= set(document) <= required | optional:
         raise Malformed("model-shape", index)
-    if not all(isinstance(document[key], str) and document[key] for key in ("party", "column")):
+    texts = [document[key] for key in ("party", "column", "dataset") if key in document]
+    if not all(isinstance(text, str) and text for text in texts):
         raise Malformed("model-shape", index)
     clip = document.get("clip")
     if clip is not None:
@@ -105,6 +126,7 @@ def _feature(document: Any, index: int) -> Feature:
         mean=_number(document.get("mean", 0.0), index),
         scale=scale,
         clip=clip,
+        dataset=document.get("dataset", ""),
     )
 
 

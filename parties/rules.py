@@ -139,6 +139,8 @@ def _dead(
         known = dataset.columns
         unknown = [name for name in rule.columns if known is not None and name not in known]
         found += [f"column {name} is not one of dataset {rule.dataset}'s" for name in unknown]
+    if family(rule.protocol) in ("sum", "score") and not rule.columns:
+        found.append(f"{family(rule.protocol)} reads columns, and the line names none")
     if family(rule.protocol) not in families:
         found.append(f"no protocol {rule.protocol}; there are {', '.join(sorted(families))}")
     named = {rule.party, *(rule.beside or ())} - {ANY}

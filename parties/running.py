@@ -99,7 +99,9 @@ class Running:
         for task in self._tasks:
             task.cancel()
         for peer, link in self.links.items():
-            link.close(None if peer in self._aborted_by else Abort(code=error.code))
+            origin = error.by if isinstance(error, Cancelled) else ""
+            farewell = Abort(code=error.code, origin=origin)
+            link.close(None if peer in self._aborted_by else farewell)
 
     def _from_the_start(self, peer: str) -> list[Frame | Credit | Receipt]:
         """What a new stream to ``peer`` begins with."""
@@ -120,7 +122,9 @@ class Running:
                     self._agree(peer)
                 case Abort():
                     self._aborted_by.add(peer)
-                    raise Cancelled(_public_code(message.code), by=peer)
+                    others = self.session.others
+                    by = message.origin if message.origin in others else peer
+                    raise Cancelled(_public_code(message.code), by=by)
                 case _:
                     if self.session.plan.names[message.sender : message.sender + 1] != (peer,):
                         raise PeerFault(peer, "wrong-party")

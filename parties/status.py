@@ -69,7 +69,9 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
         "policy-beside": Status(*_POLICY, "not beside these parties", "change the parties"),
         "policy-purpose": Status(*_POLICY, "not for this purpose", _ASK),
         "policy-cohort": Status(
-            *_POLICY, "the group is too small", "more contributors, a higher floor, larger sets"
+            *_POLICY,
+            "the group is too small",
+            "sum: more contributors, a higher --floor; psi, score: --min-rows",
         ),
         "policy-rows": Status(*_POLICY, "the sets are too large", "lower max_rows in the plan"),
         "policy-expired": Status(*_POLICY, "the permission has expired", _ASK),
@@ -150,7 +152,9 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
         "window-exceeded": Status(*_PEER, "more messages than agreed", "report it to that party"),
         # Our own side.
         "config": Status(*_LOCAL, "a local file or argument is wrong", "see the message"),
-        "local-data": Status(*_LOCAL, "a dataset cannot be used as it is", "try: data check"),
+        "local-data": Status(
+            *_LOCAL, "a dataset cannot be used as it is", "correct it, submit again"
+        ),
         "rows-outside-plan": Status(
             *_LOCAL, "a dataset is larger or smaller than the plan says", "submit the query again"
         ),
@@ -174,7 +178,9 @@ TABLE: Final[Mapping[str, Status]] = MappingProxyType(
         ),
         # The way between.
         "peer-down": Status(
-            *_LINK, "the party cannot be reached", "is its node running, and its card current?"
+            *_LINK,
+            "the party cannot be reached",
+            "is its node running, its card current, and does it trust ours?",
         ),
         "peer-certificate": Status(
             *_LINK,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mpc.ckks.parameters import Parameters, plan_parameters
 from mpc.errors import Malformed
-from mpc.linear_model import Feature, logistic, parse_model
+from mpc.linear_model import Feature, logistic, parse_model, why_not
 from mpc.wire import decode, encode
 from mpc.wire.v1.score_weights_pb2 import Feature as FeatureTerms
 from mpc.wire.v1.score_weights_pb2 import HolderFeatures, ScoreWeightsParameters
@@ -57,8 +57,7 @@ def draft(request: Request) -> Draft:
     try:
         model = parse_model(request.model)
     except Malformed as error:
-        where = "" if error.index is None else f" in feature {error.index + 1}"
-        raise Misuse("score-model", f"the model file is not valid: {error.code}{where}") from error
+        raise Misuse("score-model", why_not(error)) from error
     offers = {offer.party: offer for offer in (request.mine, *request.theirs)}
     for feature in model.features:
         if feature.party not in offers:
@@ -87,6 +86,12 @@ def draft(request: Request) -> Draft:
 
 
 def _check_offered(feature: Feature, offer: Offer) -> None:
+    if feature.dataset not in ("", offer.dataset):
+        text = (
+            f"the model is for {offer.party}'s dataset {feature.dataset!r}, the query for "
+            f"{offer.dataset!r}"
+        )
+        raise Misuse("score-model", text)
     if feature.column not in offer.columns:
         text = f"{offer.party} offers no column {feature.column!r} of {offer.dataset} for score"
         raise Misuse("score-column", text)

@@ -63,6 +63,8 @@ def querier(session: Session, params: ScoreWeightsParameters) -> Steps[Scores]:
     model: LinearModel = yield from read("model")
     _check_model(session, params, model)
     items: NDArray[np.uint8] = yield from read("items")
+    if model.of(session.me):  # a column that cannot be read shows before anybody is asked
+        yield from read("features", np.empty(0, dtype=np.int64))
     alignment = _alignment(params)
     found = yield from each([match(session, name, items, alignment) for name in others])
     rows = _shared_rows(found)
@@ -175,6 +177,7 @@ def holder(session: Session, params: ScoreWeightsParameters) -> Steps[Scores]:
     plan = session.plan
     parameters = terms.proven(plan, params)
     features = terms.features_of(plan, params, session.me)
+    yield from read("features", np.empty(0, dtype=np.int64))  # as above
     items: NDArray[np.uint8] = yield from read("items")
     matches = yield from match(session, plan.querier, items, _alignment(params))
     matched = matches.learnt

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mpc.errors import Malformed
-from mpc.linear_model import LinearModel, parse_model
+from mpc.linear_model import LinearModel, parse_model, why_not
 from parties.cards import fingerprint
 from parties.cli import options, ui
 from parties.cli.asking import asking, model_of, query_of, read_query, why
@@ -177,8 +177,7 @@ def _model(content: bytes) -> LinearModel:
     try:
         return parse_model(read_model(content))
     except Malformed as error:
-        where = "" if error.index is None else f" in feature {error.index + 1}"
-        raise ConfigError(f"the model file is not valid: {error.code}{where}") from None
+        raise ConfigError(why_not(error)) from None
 
 
 def _facts(plan: Plan, assumed: bool) -> dict[str, Any]:

@@ -127,9 +127,9 @@ def _check_output(given: dict[str, Any]) -> None:
 def _submit(query: Query, text: str, model: bytes, given: dict[str, Any]) -> None:
     connection = (given["directory"], given["operator"], given["passphrase_file"])
     with options.connect(*connection) as client:
+        job = client.submit(text, model)
         if why(query):
             ui.note(why(query))
-        job = client.submit(text, model)
         if given["detach"]:
             if given["as_json"]:
                 ui.show_json({"job": job})

@@ -44,15 +44,15 @@ def logged() -> Iterator[list[str]]:
 
     handler = Keep(logging.DEBUG)
     ours, root = logging.getLogger("jointcredit"), logging.getLogger()
-    before = ours.level, ours.propagate
-    # Once a daemon has run in this process, our logger no longer hands its lines to the root.
+    before = ours.level, ours.propagate, ours.disabled
+    # What ran earlier in this process may have silenced it: a daemon, or import-linter's set-up.
     ours.setLevel(logging.DEBUG)
-    ours.propagate = True
+    ours.propagate, ours.disabled = True, False
     root.addHandler(handler)
     yield lines
     root.removeHandler(handler)
     ours.setLevel(before[0])
-    ours.propagate = before[1]
+    ours.propagate, ours.disabled = before[1:]
 
 
 def canary(party: str, what: str, number: int = 0) -> str:

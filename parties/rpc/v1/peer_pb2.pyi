@@ -114,7 +114,9 @@ class Open(_message.Message):
     def __init__(self, session_id: _Optional[bytes] = ...) -> None: ...
 
 class Abort(_message.Message):
-    __slots__ = ("code",)
+    __slots__ = ("code", "origin")
     CODE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     code: str
-    def __init__(self, code: _Optional[str] = ...) -> None: ...
+    origin: str
+    def __init__(self, code: _Optional[str] = ..., origin: _Optional[str] = ...) -> None: ...
