@@ -37,6 +37,7 @@ from protocols.stream import Reader, Writer, receive_vector, send_vector
 CHUNKS = 2
 """Ciphertexts in one piece of work: a block on the wire."""
 WORD = 8
+NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 def _alignment(params: ScoreWeightsParameters) -> Terms:
@@ -64,7 +65,7 @@ def querier(session: Session, params: ScoreWeightsParameters) -> Steps[Scores]:
     _check_model(session, params, model)
     items: NDArray[np.uint8] = yield from read("items")
     if model.of(session.me):  # a column that cannot be read shows before anybody is asked
-        yield from read("features", np.empty(0, dtype=np.int64))
+        yield from _columns(len(model.of(session.me)), NO_ROWS)
     alignment = _alignment(params)
     found = yield from each([match(session, name, items, alignment) for name in others])
     rows = _shared_rows(found)
@@ -79,12 +80,20 @@ def querier(session: Session, params: ScoreWeightsParameters) -> Steps[Scores]:
         logits += yield from _holders_part(session, parameters, model, len(rows))
         own = model.of(session.me)
         if own:
-            columns = yield from read("features", rows)
+            columns = yield from _columns(len(own), rows)
             logits += partial_logit(own, columns)
     order = np.argsort(rows)
     return Scores(
         rows[order], logits[order], len(rows), left_out, proof.logit_error, proof.score_error
     )
+
+
+def _columns(count: int, rows: NDArray[np.int64]) -> Steps[NDArray[np.float64]]:
+    """This party's own feature columns for these rows, float64[count, rows]."""
+    columns: NDArray[np.float64] = yield from read("features", rows)
+    if columns.shape != (count, len(rows)):
+        raise Misuse("features-shape", f"{columns.shape} in place of {(count, len(rows))}")
+    return columns
 
 
 def _check_model(session: Session, params: ScoreWeightsParameters, model: LinearModel) -> None:
@@ -177,7 +186,7 @@ def holder(session: Session, params: ScoreWeightsParameters) -> Steps[Scores]:
     plan = session.plan
     parameters = terms.proven(plan, params)
     features = terms.features_of(plan, params, session.me)
-    yield from read("features", np.empty(0, dtype=np.int64))  # as above
+    yield from _columns(len(features), NO_ROWS)  # shows what cannot be read before anything is sent
     items: NDArray[np.uint8] = yield from read("items")
     matches = yield from match(session, plan.querier, items, _alignment(params))
     matched = matches.learnt
@@ -221,7 +230,7 @@ def _answer(
     for first in range(0, chunks, CHUNKS):
         start = first * parameters.rows_per_chunk
         here = rows[start : start + CHUNKS * parameters.rows_per_chunk]
-        columns = normalised((yield from read("features", here)), features)
+        columns = normalised((yield from _columns(len(features), here)), features)
         with blame(querier):
             part = yield from compute(
                 masked_part,
