@@ -143,8 +143,8 @@ def decrypt(private: PrivateKey, seed: bytes, ciphertexts: Sequence[mpz]) -> lis
 
     The exponents p-1 and q-1 never change, and every base is first multiplied by a fresh random
     encryption of zero from ``seed`` (32 bytes), so what a peer can time does not depend on what
-    it sent (Kocher, CRYPTO '96, section 10). GMP's constant-time powmod_sec was measured at 35 %
-    (3072 bits) to 60 % (2048 bits) more time; it would also hide the exponent from someone who
+    it sent (Kocher, CRYPTO '96, section 10). GMP's constant-time powmod_sec is markedly slower;
+    it would also hide the exponent from someone who
     shares the processor's cache, who is outside the model, and would leave the reduction of a
     chosen base modulo p² unblinded. Raises ``Malformed`` as :func:`check_ciphertexts` does.
     """

@@ -23,6 +23,7 @@ from parties.requests import Query, make_plan
 from parties.rpc.v1 import peer_pb2
 from parties.rpc.v1.peer_pb2_grpc import PeerStub
 from parties.sources import read_model
+from parties.status import plain_code
 from parties.store import ACCEPTED, Job, job_of
 from protocols.errors import LinkLost, PeerFault, Refused, SessionError
 from protocols.handshake import check_acceptance
@@ -32,7 +33,6 @@ from protocols.spec import Offer
 R = TypeVar("R")
 POLL_SECONDS = 1.0
 WITHDRAW_SECONDS = 5.0
-MOST_CODE = 40
 
 
 async def call(node: Node, card: Card, method: Callable[[PeerStub], Awaitable[R]]) -> R:
@@ -45,7 +45,7 @@ async def call(node: Node, card: Card, method: Callable[[PeerStub], Awaitable[R]
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             raise LinkLost(card.name, _why_unavailable(error)) from None
         if error.code() in _REFUSALS:
-            raise Refused(card.name, _word(error.details() or "")) from None
+            raise Refused(card.name, plain_code(error.details() or "", "refused")) from None
         raise PeerFault(card.name, "call-failed") from None
 
 
@@ -176,7 +176,11 @@ async def _propose(node: Node, job: Job, plan: Plan, name: str) -> Acceptance:
             case "refused" if waiting and response.refused.code == "draining":
                 pass
             case "refused":
-                raise Refused(name, _word(response.refused.code), _words(response.refused.rule))
+                raise Refused(
+                    name,
+                    plain_code(response.refused.code, "refused"),
+                    _words(response.refused.rule),
+                )
             case "pending":
                 waiting = True
                 node.progress_of(job.id).report(f"approval by {name}")
@@ -197,18 +201,14 @@ async def _start(
             node, node.trust.get(name), lambda stub: stub.Start(request, timeout=timeout)
         )
         if response.WhichOneof("answer") != "started":
-            raise Refused(name, _word(response.refused.code), _words(response.refused.rule))
+            raise Refused(
+                name, plain_code(response.refused.code, "refused"), _words(response.refused.rule)
+            )
     except LinkLost:
         # It may have begun all the same: whether its link comes up tells.
         log("start-unanswered", peer=name)
     except SessionError as error:
         running.fail(error)
-
-
-def _word(code: str) -> str:
-    """A peer's code, if it is a plain word: it goes into logs and onto terminals."""
-    plain = code.isascii() and code.replace("-", "").isalnum() and len(code) <= MOST_CODE
-    return code if plain else "refused"
 
 
 def _words(text: str) -> str:

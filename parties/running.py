@@ -15,6 +15,7 @@ from parties.errors import ConfigError
 from parties.identity import Identity
 from parties.links import Link, Received, Traffic
 from parties.rpc.v1.peer_pb2 import Abort
+from parties.status import plain_code
 from parties.workers import Workers
 from protocols.errors import Cancelled, Misuse, PeerFault, SessionError
 from protocols.handshake import check_receipt, make_receipt
@@ -22,8 +23,6 @@ from protocols.machine import Finished, Job, Machine
 from protocols.role import Compute, Draw, Read, Report
 from protocols.session import Session
 from protocols.spec import AnySpec
-
-ABORT_CODE_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Running:
                     self._aborted_by.add(peer)
                     others = self.session.others
                     by = message.origin if message.origin in others else peer
-                    raise Cancelled(_public_code(message.code), by=by)
+                    raise Cancelled(plain_code(message.code, "peer-aborted"), by=by)
                 case _:
                     if self.session.plan.names[message.sender : message.sender + 1] != (peer,):
                         raise PeerFault(peer, "wrong-party")
@@ -202,9 +201,3 @@ class Running:
             self.outcome.set_result(Completed(self._finished.result, receipts, traffic))
             for link in self.links.values():
                 link.close()
-
-
-def _public_code(code: str) -> str:
-    """A peer's code, if it is a plain word: it goes into logs and onto terminals."""
-    plain = code.isascii() and code.replace("-", "").isalnum() and len(code) <= ABORT_CODE_LENGTH
-    return code if plain else "peer-aborted"

@@ -21,6 +21,8 @@ from parties.data_errors import DataError
 from parties.errors import ConfigError
 from protocols.errors import Cancelled, LinkLost, Misuse, PeerFault, Refused
 
+MOST_CODE: Final = 40  # characters
+
 
 class Exit(IntEnum):
     """Exit codes of the command line."""
@@ -272,6 +274,12 @@ def public_code(error: BaseException) -> str:
 def grpc_status(error: BaseException) -> StatusCode:
     """The status with which a call ends that met ``error``."""
     return status_of(error).grpc
+
+
+def plain_code(code: str, otherwise: str) -> str:
+    """A peer's word for a code, if it is a plain one: it goes into logs and onto terminals."""
+    plain = code.isascii() and code.replace("-", "").isalnum() and len(code) <= MOST_CODE
+    return code if plain else otherwise
 
 
 def public_text(code: str) -> str:
